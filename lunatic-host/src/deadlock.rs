@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
-use lunatic_sys::codes::REFERENCE_BIT;
 
 use crate::ending::{name, wait_in_words};
+use crate::inspect::mail::is_of_type;
 use crate::module::Module;
 use crate::report::deadlock::LISTED_MAX;
 use crate::report::{DeadlockReport, type_names};
@@ -160,9 +160,4 @@ impl Types {
             false => format!("of {}", names.join(" or ")),
         }
     }
-}
-
-/// Whether a tag can be that of a type, and not a reference or one of the host's.
-fn is_of_type(tag: u64) -> bool {
-    tag & REFERENCE_BIT == 0 && tag >= 16
 }

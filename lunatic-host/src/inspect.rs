@@ -1,12 +1,14 @@
 //! Inspection of running systems: their processes, and what these have.
 
 pub(crate) mod belongings;
+pub(crate) mod mail;
 pub(crate) mod rights;
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use lunatic_kernel::address::Id;
+use lunatic_kernel::arrivals::Moment;
 use lunatic_kernel::process::state::Phase;
 use lunatic_kernel::scheduler::Queues;
 use lunatic_kernel::snapshot::Snapshot;
@@ -14,6 +16,7 @@ use lunatic_module::entries::EntryName;
 use lunatic_module::identity::CodeId;
 
 pub use self::belongings::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo};
+pub use self::mail::{MAIL_MAX, MailInfo};
 pub use self::rights::{LimitInfo, RightsInfo};
 use crate::code::upgrade;
 pub use crate::title::short;
@@ -110,6 +113,8 @@ pub enum Order {
     Memory,
     /// The longest CPU time first.
     Time,
+    /// The oldest entry in a mailbox first; those without entries come last.
+    Oldest,
 }
 
 /// Processes that match a [`Query`].
@@ -130,6 +135,8 @@ pub struct WorkerInfo {
     pub time: Option<Duration>,
     /// The processes in its queues.
     pub queues: Queues,
+    /// How often it has taken processes from the queues of another worker.
+    pub steals: u64,
 }
 
 /// The position of a process in an order; smaller is earlier.
@@ -138,6 +145,8 @@ pub(crate) enum Place {
     Any,
     Largest(Reverse<usize>),
     Longest(Reverse<Duration>),
+    /// Those without a time come last.
+    Earliest(bool, Moment),
 }
 
 impl Query {
@@ -152,6 +161,10 @@ impl Query {
             Order::MailboxBytes => Place::Largest(Reverse(process.mailbox_size().1)),
             Order::Memory => Place::Largest(Reverse(process.local.memory())),
             Order::Time => Place::Longest(Reverse(process.time_on_core())),
+            Order::Oldest => {
+                let oldest = process.oldest_mail();
+                Place::Earliest(oldest.is_none(), oldest.unwrap_or_default())
+            }
         })
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::exit::KINDS;
+use crate::nodes::ClusterInfo;
 use crate::{Figures, RunningSystem, Runtime};
 
 /// A figure, or one for each value of a label.
@@ -146,6 +147,15 @@ pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<
     let times = times.filter_map(|(worker, info)| Some((worker, info.time?.as_secs_f64())));
     let cpu = counter("lunatic.worker.cpu", "s", "CPU time of each worker.", 0.0);
     all.push(by(cpu, "worker", times));
+    let steals = counter(
+        "lunatic.worker.steals",
+        "",
+        "How often each worker has taken processes from the queues of another.",
+        0_u64,
+    );
+    let counts = workers.iter().enumerate();
+    all.push(by(steals, "worker", counts.map(|(worker, info)| (worker, info.steals))));
+    all.extend(runtime.cluster().iter().flat_map(cluster));
     all.push(gauge(
         "lunatic.uptime",
         "s",
@@ -162,6 +172,48 @@ pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<
     ));
     all.extend(dropped(system));
     all
+}
+
+/// What a node knows of the others in its cluster, together: a cluster may have any number of nodes.
+fn cluster(cluster: &ClusterInfo) -> Vec<Measure> {
+    let members = &cluster.members;
+    let connected = members.iter().filter(|member| member.is_up).count();
+    let queued = members.iter().map(|member| member.queued).sum::<usize>();
+    let totals = &cluster.totals;
+    vec![
+        by(
+            gauge(
+                "lunatic.cluster.nodes",
+                "",
+                "The other nodes of the cluster by state: connected, or tried to reach.",
+                0_u64,
+            ),
+            "state",
+            [("connected", connected), ("unreachable", members.len() - connected)],
+        ),
+        by(
+            counter(
+                "lunatic.cluster.io",
+                "By",
+                "Bytes of frames between this node and others.",
+                0_u64,
+            ),
+            "direction",
+            [("transmit", totals.sent), ("receive", totals.received)],
+        ),
+        gauge(
+            "lunatic.cluster.queued",
+            "By",
+            "Bytes that wait to be sent to other nodes.",
+            queued,
+        ),
+        counter(
+            "lunatic.cluster.losses",
+            "",
+            "How often a connected node was lost.",
+            totals.losses,
+        ),
+    ]
 }
 
 /// What was recorded for an exporter and has not reached it.

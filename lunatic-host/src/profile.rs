@@ -2,6 +2,14 @@
 //!
 //! `sample` is called when the time slice of a process is over, which is every millisecond while it computes. If nobody
 //! profiles, this only checks a flag. Names and lines are looked up at the end, by the thread that has asked.
+//!
+//! If the time slice has ended in a call of a host function, that has been noted (`note_call`), and the sample, which is
+//! taken at the next place where the code can be interrupted, has the function as innermost frame. On request, the thread that has asked samples processes that wait ([`waits`]).
+
+mod counts;
+mod folded;
+mod labels;
+pub(crate) mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,10 +18,13 @@ use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 use lunatic_report::backtrace::{Recorded, resolve};
-use lunatic_report::{FRAMES_MAX, Frame};
 use parking_lot::Mutex;
 use wasmtime::{StoreContextMut, WasmBacktrace};
 
+use self::counts::Counts;
+use self::folded::{folded, line};
+pub(crate) use self::labels::Call;
+use self::labels::Labels;
 use crate::inspect::is_called;
 use crate::instance::Ctx;
 use crate::module::Module;
@@ -23,17 +34,12 @@ use crate::wasm::{Kernel, Process, System};
 pub const PROFILE_MAX: Duration = Duration::from_secs(60);
 /// The most distinct places in functions; samples with further ones are left out.
 const PLACES_MAX: usize = 16 << 10;
-/// The most distinct stacks, and the most frames of all of them.
-const STACKS_MAX: usize = 64 << 10;
-const FRAMES_TOGETHER_MAX: usize = 4 << 20;
 /// The most processes whose data is cached; for others it is looked up again.
 const PROCESSES_MAX: usize = 64 << 10;
 /// After a sample, a process is left alone for this many times its duration.
 const REST: u32 = 32;
 /// The most processes that are kept apart; samples of further ones are left out.
 const TOLD_MAX: usize = 16 << 10;
-/// The longest names of the functions that are inlined at one place, in bytes.
-const NAMES_LEN_MAX: usize = 2 << 10;
 /// The longest text of a profile, in bytes.
 const TEXT_LEN_MAX: usize = 16 << 20;
 
@@ -46,6 +52,8 @@ pub struct Profiled {
     pub name: Option<String>,
     /// Whether stacks of different processes are kept apart: each begins with its process, such as `#3 shop::Stock`.
     pub by_process: bool,
+    /// Whether processes that wait are sampled as well, with what they wait for.
+    pub waiting: bool,
 }
 
 /// The result of profiling.
@@ -57,8 +65,13 @@ pub struct Profile {
     /// The number of samples that were left out, because there were too many distinct stacks or because sampling took
     /// too long.
     pub left_out: u64,
+    /// The time that processes were seen waiting, all together, in milliseconds, if this was requested.
+    pub waited_ms: u64,
     /// One line per stack, the most frequent first: the functions, the outermost first, separated by `;`, then the
-    /// number of samples. Flame graphs can be drawn from this.
+    /// number of samples, each of a millisecond. Flame graphs can be drawn from this.
+    ///
+    /// The innermost frame of a stack is `[host] channel_receive` in a call of that host function, and begins with
+    /// `[waits]` while the process waits.
     pub folded: String,
 }
 
@@ -80,17 +93,12 @@ struct Sampling {
     numbers: HashMap<(usize, u32, u32), u32>,
     /// The places by number, with their modules.
     places: Vec<(usize, Recorded)>,
+    /// The frames that are no places in code. Their numbers in stacks begin at [`PLACES_MAX`].
+    labels: Labels,
     counts: Counts,
     samples: u64,
     left_out: u64,
-}
-
-/// The number of samples per stack, by the number of its process and the numbers of its places, the innermost first.
-#[derive(Default)]
-struct Counts {
-    stacks: HashMap<(u32, Box<[u32]>), u64>,
-    /// The total number of frames.
-    frames: usize,
+    waited_ms: u64,
 }
 
 /// The cached data of a process.
@@ -99,6 +107,16 @@ struct Known {
     is_profiled: bool,
     /// It is left alone until then.
     rests_until: Option<Instant>,
+    /// The last call of a host function in which time slices have ended.
+    call: Option<Ended>,
+}
+
+/// A call of a host function in which so many time slices have ended; by then there were `slices`.
+#[derive(Clone, Copy)]
+struct Ended {
+    call: Call,
+    ended: u64,
+    slices: u64,
 }
 
 /// Begins to profile a system; false if another profile is in progress.
@@ -132,14 +150,29 @@ pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
         return;
     };
     let start = Instant::now();
-    let wants = |sampling: &mut Sampling| sampling.wants(process, start);
-    if !profiler.sampling.lock().as_mut().is_some_and(wants) {
+    if !profiler
+        .sampling
+        .lock()
+        .as_mut()
+        .is_some_and(|sampling| sampling.wants(process, start))
+    {
         return;
     }
     // Not under the lock, which other workers need as well.
     let recorded = WasmBacktrace::capture(store);
     if let Some(sampling) = profiler.sampling.lock().as_mut() {
-        sampling.add(process, &recorded, start);
+        sampling.add(process, &recorded, ctx.kernel.slices(), start);
+    }
+}
+
+/// Must be called after a call of a host function in which so many time slices have ended.
+#[cold]
+pub(crate) fn note_call(kernel: &Kernel, process: &Process, call: Call, ended: u64) {
+    let slices = kernel.slices();
+    if let Some(profiler) = kernel.host.states.find::<Profiler>()
+        && let Some(sampling) = profiler.sampling.lock().as_mut()
+    {
+        sampling.known(process).call = Some(Ended { call, ended, slices });
     }
 }
 
@@ -159,44 +192,75 @@ impl Sampling {
             modules: Vec::new(),
             numbers: HashMap::new(),
             places: Vec::new(),
+            labels: Labels::default(),
             counts: Counts::default(),
             samples: 0,
             left_out: 0,
+            waited_ms: 0,
         }
     }
 
-    /// Whether the process must be sampled now.
-    fn wants(&mut self, process: &Process, now: Instant) -> bool {
-        if !Arc::ptr_eq(&process.system, &self.system) {
-            return false;
-        }
+    /// Whether the process is profiled.
+    fn includes(&mut self, process: &Process) -> bool {
+        Arc::ptr_eq(&process.system, &self.system) && self.known(process).is_profiled
+    }
+
+    fn known(&mut self, process: &Process) -> &mut Known {
         if self.processes.len() >= PROCESSES_MAX {
             self.processes.clear();
         }
         let profiled = &self.profiled;
-        let known = self.processes.entry(process.id).or_insert_with(|| Known {
+        self.processes.entry(process.id).or_insert_with(|| Known {
             is_profiled: profiled.process.is_none_or(|id| id == process.id)
                 && profiled.name.as_deref().is_none_or(|name| is_called(process, name)),
             rests_until: None,
-        });
-        let rests = known.is_profiled && known.rests_until.is_some_and(|until| now < until);
-        self.left_out += u64::from(rests);
-        known.is_profiled && !rests
+            call: None,
+        })
     }
 
-    fn add(&mut self, process: &Process, recorded: &WasmBacktrace, start: Instant) {
-        let of = self.number_of(process);
-        let stack = of.and_then(|of| Some((of, self.stack(process, recorded)?)));
-        let is_counted = stack.is_some_and(|(of, stack)| self.counts.add(of, stack));
+    /// Whether the process must be sampled now.
+    fn wants(&mut self, process: &Process, now: Instant) -> bool {
+        if !self.includes(process) {
+            return false;
+        }
+        let rests = self.known(process).rests_until.is_some_and(|until| now < until);
+        self.left_out += u64::from(rests);
+        !rests
+    }
+
+    /// Adds a sample of a stack, or as many as time slices have ended in the call before it.
+    fn add(&mut self, process: &Process, recorded: &WasmBacktrace, slices: u64, start: Instant) {
+        // If a time slice more has ended, it ended in the code of the process.
+        let call = self.known(process).call.take().filter(|ended| ended.slices == slices);
+        let samples = call.map_or(1, |ended| ended.ended);
+        let label = call.map(|ended| self.labels.of_call(ended.call));
+        let places = self.stack(process, recorded);
+        let is_counted = places.is_some_and(|places| self.count(process, &places, label, samples));
         let count = if is_counted {
             &mut self.samples
         } else {
             &mut self.left_out
         };
-        *count += 1;
-        if let Some(known) = self.processes.get_mut(&process.id) {
-            known.rests_until = Some(rests_until(start, start.elapsed()));
+        *count += samples;
+        self.known(process).rests_until = Some(rests_until(start, start.elapsed()));
+    }
+
+    /// Adds the time for which a process has waited.
+    fn add_wait(&mut self, process: &Process, places: &[u32], what: &str, ms: u64) {
+        let label = self.labels.of_wait(what);
+        if self.count(process, places, Some(label), ms) {
+            self.waited_ms += ms;
         }
+    }
+
+    /// Counts a stack with a label as innermost frame; false if there is no room.
+    fn count(&mut self, process: &Process, places: &[u32], label: Option<u32>, samples: u64) -> bool {
+        let Some(of) = self.number_of(process) else {
+            return false;
+        };
+        let label = label.map(|label| PLACES_MAX as u32 + label);
+        let stack: Box<[u32]> = label.into_iter().chain(places.iter().copied()).collect();
+        self.counts.add(of, stack, samples)
     }
 
     /// The number of a process, if processes are kept apart; `None` if there are too many.
@@ -219,7 +283,7 @@ impl Sampling {
     }
 
     /// The numbers of the places of a stack; `None` if there is no room for them.
-    fn stack(&mut self, process: &Process, recorded: &WasmBacktrace) -> Option<Box<[u32]>> {
+    fn stack(&mut self, process: &Process, recorded: &WasmBacktrace) -> Option<Vec<u32>> {
         let module = process.local.module();
         let module_number = match self.modules.iter().position(|known| Arc::ptr_eq(known, &module)) {
             Some(number) => number,
@@ -259,17 +323,23 @@ impl Sampling {
                 functions[index] = folded(&frames);
             }
         }
+        functions.resize(PLACES_MAX, String::new());
+        functions.extend(self.labels.names.iter().cloned());
         let mut stacks: Vec<_> = self.counts.stacks.iter().collect();
         stacks.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let (mut lines, mut len) = (BTreeMap::<String, u64>::new(), 0);
-        let (mut samples, mut left_out) = (self.samples, self.left_out);
+        let (mut samples, mut left_out, mut waited_ms) = (self.samples, self.left_out, self.waited_ms);
         for ((of, stack), count) in stacks {
             let line = line(self.titles.get(*of as usize), stack, &functions);
             len += line.len();
-            if len > TEXT_LEN_MAX {
-                (samples, left_out) = (samples - count, left_out + count);
-            } else {
+            let label = stack.first().and_then(|first| first.checked_sub(PLACES_MAX as u32));
+            let is_wait = label.is_some_and(|label| self.labels.is_wait(label));
+            if len <= TEXT_LEN_MAX {
                 *lines.entry(line).or_default() += count;
+            } else if is_wait {
+                waited_ms -= count;
+            } else {
+                (samples, left_out) = (samples - count, left_out + count);
             }
         }
         let mut lines: Vec<_> = lines.into_iter().collect();
@@ -278,46 +348,10 @@ impl Sampling {
         Profile {
             samples,
             left_out,
+            waited_ms,
             folded: lines.collect(),
         }
     }
-}
-
-impl Counts {
-    /// False if there is no room for another stack.
-    fn add(&mut self, of: u32, stack: Box<[u32]>) -> bool {
-        let key = (of, stack);
-        if let Some(count) = self.stacks.get_mut(&key) {
-            *count += 1;
-            return true;
-        }
-        if self.stacks.len() >= STACKS_MAX || self.frames + key.1.len() > FRAMES_TOGETHER_MAX {
-            return false;
-        }
-        self.frames += key.1.len();
-        self.stacks.insert(key, 1);
-        true
-    }
-}
-
-/// The functions at one place, the outermost first: inlined functions are inside.
-fn folded(frames: &[Frame]) -> String {
-    let names = frames
-        .iter()
-        .rev()
-        .map(|frame| frame.function.replace([';', '\n'], ","));
-    let mut names = names.collect::<Vec<_>>().join(";");
-    names.truncate(names.floor_char_boundary(NAMES_LEN_MAX));
-    names
-}
-
-/// A stack as text, without its count; it begins with its process if that is given.
-fn line(process: Option<&String>, stack: &[u32], functions: &[String]) -> String {
-    let cut = if stack.len() >= FRAMES_MAX { "…" } else { "" };
-    let names = stack.iter().rev().map(|number| &*functions[*number as usize]);
-    let before = process.map(String::as_str).into_iter().chain([cut]);
-    let names = before.chain(names).filter(|name| !name.is_empty());
-    names.collect::<Vec<_>>().join(";")
 }
 
 #[cfg(test)]
@@ -325,46 +359,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_stacks_are_told_from_each_other() {
-        let mut counts = Counts::default();
-        for number in 0..STACKS_MAX as u32 {
-            assert!(counts.add(0, [number].into()));
-        }
-        assert!(!counts.add(0, [u32::MAX].into()));
-        assert!(!counts.add(1, [7].into()), "that of another process is another");
-        assert!(counts.add(0, [7].into()), "one that is known is counted");
-        let seven: (u32, Box<[u32]>) = (0, [7].into());
-        assert_eq!(counts.stacks[&seven], 2);
-        let mut counts = Counts::default();
-        let long = |first| vec![first; FRAMES_TOGETHER_MAX / 2].into_boxed_slice();
-        assert!(counts.add(0, long(1)) && counts.add(0, long(2)) && !counts.add(0, [1].into()));
-    }
-
-    #[test]
     fn a_sample_is_followed_by_a_rest() {
         let (start, took) = (Instant::now(), Duration::from_micros(70));
         let end = rests_until(start, took);
         assert_eq!((end - start).as_nanos() / took.as_nanos(), 33, "one part in 33");
-    }
-
-    #[test]
-    fn a_stack_is_a_line_with_what_was_inlined() {
-        let frame = |function: &str| Frame {
-            function: function.into(),
-            file: None,
-            line: None,
-            column: None,
-            library: false,
-        };
-        let functions = [
-            folded(&[frame("<[u8; 2]>::inner"), frame("outer")]),
-            folded(&[]),
-            folded(&[frame("main")]),
-        ];
-        let process = "#3 shop".to_owned();
-        assert_eq!(line(Some(&process), &[2], &functions), "#3 shop;main");
-        assert_eq!(line(None, &[0, 1, 2], &functions), "main;outer;<[u8, 2]>::inner");
-        let long = line(None, &vec![2; FRAMES_MAX], &functions);
-        assert!(long.starts_with("…;main;main"), "{long}");
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Usage};
@@ -21,11 +21,14 @@ use crate::code::UpgradeConfig;
 use crate::code::upgrade::{self, Upgrade, UpgradeError};
 use crate::code::versions::{VersionInfo, Versions};
 use crate::inspect::belongings::{self, Part};
-use crate::inspect::rights;
-use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
+use crate::inspect::{
+    ChannelInfo, Listing, MailInfo, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo,
+};
+use crate::inspect::{mail, rights};
 use crate::log::Log;
 use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
+use crate::profile::waits::Waits;
 use crate::profile::{self, PROFILE_MAX, Profile, Profiled};
 use crate::request::{Door, Phase};
 use crate::rights::net::Net;
@@ -266,6 +269,13 @@ impl RunningSystem {
         belongings::names(&self.kernel, has, Named::InGroup, Part { skip, limit })
     }
 
+    /// Lists the unread mail of a process, the oldest first: up to `limit` entries, and up to
+    /// [`MAIL_MAX`](crate::inspect::MAIL_MAX). Their content is not shown. Searches the module for the names of their
+    /// types, which can take some milliseconds. `None` if there is no living process with this id.
+    pub fn mail(&self, id: Id, limit: usize) -> Option<Listing<MailInfo>> {
+        Some(mail::of(&*self.find(id)?, limit))
+    }
+
     /// Lists the sockets of the system in the order of their ids: up to `limit` of them after the first `skip`.
     pub fn sockets(&self, skip: usize, limit: usize) -> Listing<SocketInfo> {
         belongings::sockets(&self.kernel, |process| self.has(process), Part { skip, limit })
@@ -311,13 +321,22 @@ impl RunningSystem {
     /// system ends, and blocks meanwhile. `None` if another thread is profiling in this runtime.
     ///
     /// A process is sampled at the end of each time slice that it uses up, which is every millisecond while it
-    /// computes. Time in host calls does not appear, nor do processes that never use up a slice. A sample takes a few
-    /// microseconds of the process's time; all samples take at most a 33rd of it.
+    /// computes. If the slice ends in a call of a host function of Lunatic, the function is the innermost frame. A sample
+    /// takes a few microseconds of the process's time; all samples take at most a 33rd of it. The calling thread samples
+    /// processes that wait, if that is requested, and uses at most a 33rd of a core for it.
     pub fn profile(&self, profiled: &Profiled, time: Duration) -> Option<Profile> {
         if !profile::begin(&self.kernel, &self.system, profiled) {
             return None;
         }
-        self.wait_timeout(time.min(PROFILE_MAX));
+        let end = Instant::now() + time.min(PROFILE_MAX);
+        let mut waits = profiled.waiting.then(|| Waits::new(&self.kernel));
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let pause = waits.as_mut().map_or(left, Waits::round);
+            if left.is_zero() || self.wait_timeout(pause.min(left)).is_some() {
+                break;
+            }
+        }
         Some(profile::end(&self.kernel))
     }
 

@@ -384,7 +384,8 @@ impl Runtime {
         let queues = self.kernel.queues_of_workers().into_iter();
         queues
             .zip(times)
-            .map(|(queues, time)| WorkerInfo { time, queues })
+            .zip(self.kernel.steals())
+            .map(|((queues, time), steals)| WorkerInfo { time, queues, steals })
             .collect()
     }
 

@@ -265,6 +265,8 @@ pub mod look {
     pub const BY_MEMORY: i32 = 3;
     /// An order: by processor time, longest first.
     pub const BY_TIME: i32 = 4;
+    /// An order: by the age of the oldest entry in the mailbox, oldest first.
+    pub const BY_OLDEST: i32 = 5;
 
     /// A state: a worker is running it.
     pub const RUNNING: u32 = 0;

@@ -171,6 +171,10 @@ pub struct ProcessFigures {
     pub memory: u64,
     /// Its processor time in nanoseconds, counted in time slices.
     pub cpu_ns: u64,
+    /// How long the oldest entry has been in its mailbox, in milliseconds; `u64::MAX` without entries.
+    pub oldest_ms: u64,
+    /// How long ago it last stopped running, in milliseconds; `u64::MAX` while it runs, and before it has begun.
+    pub stopped_ms: u64,
     /// The number of its links.
     pub links: u32,
     /// The number of monitors that it has set.
@@ -194,7 +198,7 @@ pub struct ProcessFigures {
 }
 
 /// The size of [`ProcessFigures`] in guest memory, in bytes.
-pub const PROCESS_FIGURES_SIZE: usize = 112;
+pub const PROCESS_FIGURES_SIZE: usize = 128;
 /// The size of [`SpawnOptions`] in guest memory, in bytes.
 pub const SPAWN_OPTIONS_SIZE: usize = 56;
 /// The size of [`Usage`] in guest memory, in bytes.
@@ -216,8 +220,8 @@ codec!(
 codec!(Spawned, SPAWNED_SIZE: process, reference);
 codec!(
     ProcessFigures, PROCESS_FIGURES_SIZE:
-    process, parent, mailbox, mailbox_bytes, mail_total, memory, cpu_ns, links, monitors, monitored_by, timers, runs, state,
-    wait, flags, name_len, entry_len
+    process, parent, mailbox, mailbox_bytes, mail_total, memory, cpu_ns, oldest_ms, stopped_ms, links, monitors, monitored_by, timers, runs,
+    state, wait, flags, name_len, entry_len
 );
 codec!(Usage, USAGE_SIZE: processes, memory, sockets, cpu_ns);
 codec!(Header, HEADER_SIZE: kind, len, tag, reference, from);

@@ -99,6 +99,8 @@ pub enum Order {
     Memory,
     /// The longest time on a core.
     Time,
+    /// The oldest entry in the mailbox.
+    Oldest,
 }
 
 /// The scheduling state of a process.
@@ -156,12 +158,17 @@ pub struct ProcessInfo {
     pub is_main: bool,
     /// Its scheduling state.
     pub state: State,
+    /// How long ago it last stopped running: for a waiting process, how long it has waited. `None` while it runs, and
+    /// before it has begun.
+    pub stopped: Option<Duration>,
     /// Whether its memory is packed until it runs again.
     pub is_frozen: bool,
     /// The number of entries in its mailbox.
     pub mailbox: u64,
     /// The bytes in its mailbox.
     pub mailbox_bytes: u64,
+    /// How long its oldest entry has been in the mailbox, up to a time slice too little; `None` without entries.
+    pub oldest: Option<Duration>,
     /// The number of entries that its mailbox has received so far.
     pub mail_total: u64,
     /// The size of its linear memory in bytes, whether used or not; 0 until it has run.
@@ -267,6 +274,7 @@ pub fn processes(query: &Query) -> Result<Page, InspectError> {
         Order::MailboxBytes => code::BY_MAILBOX_BYTES,
         Order::Memory => code::BY_MEMORY,
         Order::Time => code::BY_TIME,
+        Order::Oldest => code::BY_OLDEST,
     };
     let looked = looks::processes(order, query.skip, query.limit, &query.name);
     let (matched, bytes) = looked.map_err(refused)?;
@@ -338,6 +346,8 @@ fn take_row(rest: &mut &[u8]) -> Option<ProcessInfo> {
         is_frozen: has(code::FROZEN),
         mailbox: figures.mailbox,
         mailbox_bytes: figures.mailbox_bytes,
+        stopped: (figures.stopped_ms != u64::MAX).then(|| Duration::from_millis(figures.stopped_ms)),
+        oldest: (figures.oldest_ms != u64::MAX).then(|| Duration::from_millis(figures.oldest_ms)),
         mail_total: figures.mail_total,
         memory: figures.memory,
         time_on_core: Duration::from_nanos(figures.cpu_ns),

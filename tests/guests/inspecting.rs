@@ -15,6 +15,7 @@ lunatic_test_guests::scenarios![
     one_with_less_sees_itself_and_its_own,
     without_the_right_nothing_is_seen,
     a_thousand_at_once,
+    the_age_of_the_oldest_mail_is_shown,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -87,6 +88,7 @@ fn what_a_process_has_is_shown() {
     all_wait(&[child, other]);
     let details = process(child).unwrap();
     assert_eq!(details.info.state, State::Waiting(Wait::Mail));
+    assert!(details.info.stopped.is_some() && process(this_process()).unwrap().info.stopped.is_none());
     assert!(details.info.traps_exits && details.info.memory > 0 && details.info.runs > 0);
     assert_eq!((details.links, details.monitors), (vec![other], vec![other]));
     let details = process(other).unwrap();
@@ -146,4 +148,21 @@ fn a_thousand_at_once() {
     assert_eq!((page.matched, page.shown.len()), (1501, 1000));
     let rest = processes(&Query::new().skip(1000)).unwrap();
     assert_eq!((rest.matched, rest.shown.len()), (1501, 501));
+}
+
+fn the_age_of_the_oldest_mail_is_shown() {
+    let (first, second) = (idle(), idle());
+    let age = |of: Process| process(of).unwrap().info.oldest;
+    assert_eq!((age(first), age(second)), (None, None));
+    let send = |to: Process| lunatic::Address::<u32>::of(to).send(7);
+    send(first);
+    sleep(Duration::from_millis(30));
+    send(second);
+    send(first);
+    let (older, younger) = (age(first).unwrap(), age(second).unwrap());
+    // The clock of messages may be a few time slices late.
+    assert!(older >= younger + Duration::from_millis(15), "{older:?} {younger:?}");
+    let page = processes(&Query::new().order(Order::Oldest)).unwrap();
+    let order: Vec<_> = page.shown.iter().map(|info| info.process).collect();
+    assert_eq!(order, [first, second, this_process()]);
 }

@@ -7,7 +7,7 @@ use lunatic::mailbox::{ReplyTo, Select};
 use lunatic::{Address, Channel, Mailbox, Process, sleep};
 use lunatic_test_guests::listener;
 
-lunatic_test_guests::scenarios![every_kind_of_wait, one_computes];
+lunatic_test_guests::scenarios![every_kind_of_wait, one_computes, one_calls];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.
 const LONG: Duration = Duration::from_secs(3600);
@@ -33,6 +33,21 @@ fn every_kind_of_wait() {
 
 fn one_computes() {
     computes();
+}
+
+/// Spends its time in a function of the host.
+fn one_calls() {
+    asks();
+}
+
+fn asks() {
+    // To take a long message out of the channel and put it back copies it twice.
+    let channel = Channel::<Vec<u8>>::new(0);
+    channel.send(vec![7; 900_000]);
+    loop {
+        let message = channel.receive();
+        channel.send(black_box(message));
+    }
 }
 
 fn receives() {

@@ -24,6 +24,9 @@ use crate::{metrics, upgrade};
 /// How long to wait for a stack.
 const STACK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What the paths and their answers are, as OpenAPI 3.1. A test compares it with real answers.
+const DESCRIPTION: &str = include_str!("../openapi.json");
+
 /// How many requests that take long are worked on at a time; more wait.
 const LONG_MAX: usize = 8;
 
@@ -64,6 +67,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
     let done = |done: bool| if done { json(StatusCode::OK, &()) } else { gone() };
     match asked {
         Asked::Help => with_type(StatusCode::OK, "text/plain; charset=utf-8", HELP),
+        Asked::Description => with_type(StatusCode::OK, "application/json", DESCRIPTION),
         Asked::System => json(StatusCode::OK, &program.view()),
         Asked::Cluster => match program.runtime.cluster() {
             Some(cluster) => json(StatusCode::OK, &ClusterView::of(&cluster)),
@@ -86,6 +90,10 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
         Asked::List(kind, skip, limit) => json(StatusCode::OK, &ListView::of(program, kind, skip, limit)),
         Asked::Stack(id) => match system.stack(id, STACK_TIMEOUT) {
             Some(stack) => json(StatusCode::OK, &StackView::of(&stack)),
+            None => gone(),
+        },
+        Asked::Mail(id, limit) => match system.mail(id, limit) {
+            Some(mail) => json(StatusCode::OK, &ListView::of_mail(mail)),
             None => gone(),
         },
         Asked::Profile(profiled, time) => match system.profile(&profiled, time) {

@@ -2,7 +2,7 @@
 
 use lunatic_host::RunningSystem;
 use lunatic_host::code::VersionInfo;
-use lunatic_host::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo, WorkerInfo};
+use lunatic_host::inspect::{ChannelInfo, Listing, MailInfo, ModuleInfo, NameInfo, SocketInfo, WorkerInfo};
 use lunatic_host::nodes::NodeInfo;
 use lunatic_host::report::untrusted::line;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,9 @@ pub struct ChannelRow {
     pub messages: usize,
     /// The bytes of queued messages.
     pub bytes: usize,
+    /// How long the oldest message has been in the queue, in milliseconds, up to a sixth too much; `null` without
+    /// messages.
+    pub oldest_ms: Option<u64>,
     /// The most messages that it holds; `null` for any number.
     pub bound: Option<usize>,
     /// How many processes wait for a message.
@@ -77,6 +80,22 @@ pub struct SocketRow {
     pub local: Option<String>,
     /// The address of the peer.
     pub peer: Option<String>,
+}
+
+/// An entry in the mailbox of a process, without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MailRow {
+    /// `message`, `exit` (an exit signal), `down` (the end of a monitored process) or `change` (of code).
+    pub kind: String,
+    /// The process that sent it, or that it is about.
+    pub from: Option<String>,
+    /// Its tag, in hexadecimal digits.
+    pub tag: String,
+    /// The type of the message, if the module of the process has its name.
+    pub type_name: Option<String>,
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// A module.
@@ -119,6 +138,8 @@ pub struct WorkerRow {
     pub fresh: usize,
     /// Processes in its queues that used up their time slice.
     pub burners: usize,
+    /// How often it has taken processes from the queues of another worker.
+    pub steals: u64,
 }
 
 /// A node of the cluster.
@@ -173,6 +194,11 @@ impl ListView {
         }
     }
 
+    /// The unread mail of a process.
+    pub(crate) fn of_mail(listing: Listing<MailInfo>) -> Self {
+        Self::with(listing, mail)
+    }
+
     fn with<T, R: Serialize>(listing: Listing<T>, show: impl Fn(T) -> R) -> Self {
         Self {
             matched: listing.matched,
@@ -185,12 +211,17 @@ fn row(row: impl Serialize) -> Value {
     to_value(row).expect("rows have no keys but texts")
 }
 
-fn channel(ChannelInfo { id, view, .. }: ChannelInfo) -> ChannelRow {
+fn channel(
+    ChannelInfo {
+        id, view, oldest_ms, ..
+    }: ChannelInfo,
+) -> ChannelRow {
     ChannelRow {
         channel: id.to_string(),
         owner: view.owner.to_string(),
         messages: view.len,
         bytes: view.bytes,
+        oldest_ms,
         bound: (view.bound > 0).then_some(view.bound),
         receivers: view.receivers,
         senders: view.senders,
@@ -202,6 +233,16 @@ fn name(info: NameInfo) -> NameRow {
         // Guests choose names, and a terminal may show them.
         name: line(&info.name).to_string(),
         process: info.process.to_string(),
+    }
+}
+
+fn mail(info: MailInfo) -> MailRow {
+    MailRow {
+        kind: info.kind.to_owned(),
+        from: info.from.map(|from| from.to_string()),
+        tag: format!("{:016x}", info.tag),
+        type_name: info.type_name.map(|name| line(&name).to_string()),
+        len: info.len,
     }
 }
 
@@ -258,5 +299,6 @@ fn worker(worker: usize, info: &WorkerInfo) -> WorkerRow {
         woken: info.queues.woken,
         fresh: info.queues.fresh,
         burners: info.queues.burners,
+        steals: info.steals,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lunatic_host::code::UpgradeConfig;
-use lunatic_host::inspect::{Order, Query};
+use lunatic_host::inspect::{MAIL_MAX, Order, Query};
 use lunatic_host::profile::{PROFILE_MAX, Profiled};
 use lunatic_host::{ExitReason, Id, Phase};
 
@@ -20,6 +20,8 @@ const LIMIT: usize = 100;
 pub(crate) enum Asked {
     /// A request for the list of requests.
     Help,
+    /// A request for the description of all requests and answers.
+    Description,
     System,
     Cluster,
     Metrics,
@@ -30,6 +32,8 @@ pub(crate) enum Asked {
     Process(Id),
     List(Kind, usize, usize),
     Stack(Id),
+    /// How many entries at most.
+    Mail(Id, usize),
     Profile(Profiled, Duration),
     Dump(Id),
     Kill(Id),
@@ -46,7 +50,10 @@ pub(crate) enum Asked {
 impl Asked {
     /// Whether the answer may take long, because it must be waited for or requires debug information.
     pub(crate) fn takes_long(&self) -> bool {
-        matches!(self, Self::Stack(_) | Self::Profile(..) | Self::Dump(_))
+        matches!(
+            self,
+            Self::Stack(_) | Self::Mail(..) | Self::Profile(..) | Self::Dump(_)
+        )
     }
 }
 
@@ -63,10 +70,11 @@ pub(crate) enum Refused {
 
 /// Lists all requests.
 pub(crate) const HELP: &str = "\
+GET  /v1/openapi.json             all paths and their answers, as OpenAPI 3.1
 GET  /v1/system                   the program and what its runtime holds
 GET  /v1/cluster                  the other nodes, as this one sees them
 GET  /metrics                     what the runtime holds and has done, for Prometheus
-GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
+GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time|oldest &limit=N &skip=N
                                   &name=PART &state=running|ready|waiting &parent=ID|none &children=count
 GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs,alarm
                                   &process=ID &name=PART &failures=only &limit=N (1000) &seconds=S (60)
@@ -78,10 +86,11 @@ GET  /v1/modules                  the modules that processes run
 GET  /v1/workers                  the threads that run processes
 GET  /v1/nodes                    the nodes of the cluster, this one first
 GET  /v1/processes/ID/stack       the functions that it is in
+GET  /v1/processes/ID/mail        its unread mail, the oldest first, without content; ?limit=N up to 256
 POST /v1/processes/ID/dump        a core dump of a process that waits
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
-POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART &by=process
+POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART &by=process &waiting=yes
 POST /v1/shutdown                 stops the program in order
 GET  /v1/versions                 the versions of its code that run
 POST /v1/upgrade                  brings it to the version in the body; ?rehearse=yes|no &canary=none|N|N%|name:PART &watch=SECONDS
@@ -108,6 +117,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
     );
     match *parts {
         [""] | ["v1"] => get().map(|()| Asked::Help),
+        ["v1", "openapi.json"] => get().map(|()| Asked::Description),
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
         ["v1", "cluster"] => get().map(|()| Asked::Cluster),
@@ -116,6 +126,10 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "processes"] => get().and_then(|()| list(query)),
         ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
         ["v1", "processes", process, "stack"] => get().and_then(|()| id(process)).map(Asked::Stack),
+        ["v1", "processes", process, "mail"] => {
+            let process = get().and_then(|()| id(process))?;
+            mail(process, query)
+        }
         ["v1", "processes", process, "dump"] => post().and_then(|()| id(process)).map(Asked::Dump),
         ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),
         ["v1", "processes", process, "exit"] => {
@@ -179,7 +193,8 @@ fn list(query: &str) -> Result<Asked, Refused> {
                     "mailbox-bytes" => Order::MailboxBytes,
                     "memory" => Order::Memory,
                     "time" => Order::Time,
-                    _ => return Err(wrong("id, mailbox, mailbox-bytes, memory or time")),
+                    "oldest" => Order::Oldest,
+                    _ => return Err(wrong("id, mailbox, mailbox-bytes, memory, time or oldest")),
                 }
             }
             "limit" => asked.limit = number()?.min(LIMIT_MAX),
@@ -216,6 +231,19 @@ fn part(kind: Kind, query: &str) -> Result<Asked, Refused> {
     Ok(Asked::List(kind, skip, limit))
 }
 
+fn mail(process: Id, query: &str) -> Result<Asked, Refused> {
+    let mut limit = LIMIT;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let number = value.parse::<usize>();
+        match (&*name, number) {
+            ("limit", Ok(number)) => limit = number.min(MAIL_MAX),
+            ("limit", Err(_)) => return Err(Refused::Wrong(format!("`limit={value}`: give a number"))),
+            _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
+        }
+    }
+    Ok(Asked::Mail(process, limit))
+}
+
 fn profile(query: &str) -> Result<Asked, Refused> {
     let (mut profiled, mut time) = (Profiled::default(), Duration::from_secs(10));
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -231,6 +259,7 @@ fn profile(query: &str) -> Result<Asked, Refused> {
             "id" => profiled.process = Some(id(&value)?),
             "name" => profiled.name = Some(value.into_owned()),
             "by" if value == "process" => profiled.by_process = true,
+            "waiting" if value == "yes" => profiled.waiting = true,
             _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
         }
     }
@@ -264,6 +293,10 @@ mod tests {
         assert_eq!(read(&get, "/v1/processes/17.2", ""), Ok(Asked::Process(id)));
         assert_eq!(read(&get, "/v1/processes/17.2/stack", ""), Ok(Asked::Stack(id)));
         assert_eq!(read(&post, "/v1/processes/17.2/kill", ""), Ok(Asked::Kill(id)));
+        assert_eq!(
+            read(&get, "/v1/processes/17.2/mail", "limit=1000"),
+            Ok(Asked::Mail(id, MAIL_MAX))
+        );
         let reason = ExitReason::Error("an end".into());
         assert_eq!(
             read(&post, "/v1/processes/17.2/exit", "reason=an+end"),
@@ -273,9 +306,14 @@ mod tests {
             process: Some(id),
             name: Some("a b".into()),
             by_process: true,
+            waiting: true,
         };
         assert_eq!(
-            read(&post, "/v1/profile", "seconds=0.5&id=17.2&name=a+b&by=process"),
+            read(
+                &post,
+                "/v1/profile",
+                "seconds=0.5&id=17.2&name=a+b&by=process&waiting=yes"
+            ),
             Ok(Asked::Profile(profiled, Duration::from_millis(500)))
         );
         for seconds in ["-1", "61", "NaN", "x"] {

@@ -41,7 +41,11 @@ pub struct ProfileView {
     /// The number of samples that were left out, because there were too many distinct stacks or because sampling took
     /// too long.
     pub left_out: u64,
-    /// One line per stack: its functions, the outermost first, separated by `;`, then the number of samples.
+    /// How long processes were seen waiting, all together, in milliseconds, if that was requested.
+    #[serde(default)]
+    pub waited_ms: u64,
+    /// One line per stack: its functions, the outermost first, separated by `;`, then the number of samples, each of a
+    /// millisecond. The innermost one begins with `[host]` in a host function, and with `[waits]` in a wait.
     pub folded: String,
 }
 
@@ -50,6 +54,7 @@ impl ProfileView {
         Self {
             samples: profile.samples,
             left_out: profile.left_out,
+            waited_ms: profile.waited_ms,
             // Names are made safe to show, line by line.
             folded: profile.folded.lines().map(|text| format!("{}\n", line(text))).collect(),
         }

@@ -116,12 +116,19 @@ pub struct ProcessView {
     pub state: String,
     /// What it waits for, in words.
     pub waits_for: Option<String>,
+    /// How long ago it last stopped running, in milliseconds: for a waiting process, how long it has waited. `null`
+    /// while it runs, and before it has begun.
+    #[serde(default)]
+    pub stopped_ms: Option<u32>,
     /// Whether its memory is packed.
     pub is_frozen: bool,
     /// Entries in its mailbox.
     pub mailbox: usize,
     /// The size of its mailbox in bytes.
     pub mailbox_bytes: usize,
+    /// How long the oldest entry has been in its mailbox, in milliseconds; `null` without entries.
+    #[serde(default)]
+    pub oldest_mail_ms: Option<u64>,
     /// The size of its linear memory in bytes.
     pub memory_bytes: usize,
     /// Its CPU time in milliseconds.
@@ -422,9 +429,11 @@ impl ProcessView {
             parent: snapshot.parent.map(|parent| parent.to_string()),
             state: state(snapshot.phase).to_owned(),
             waits_for: snapshot.wait.map(|(wait, what)| waits_for(wait, what)),
+            stopped_ms: snapshot.stopped_ms,
             is_frozen: snapshot.is_frozen,
             mailbox: snapshot.mailbox_len,
             mailbox_bytes: snapshot.mailbox_bytes,
+            oldest_mail_ms: snapshot.oldest_ms,
             memory_bytes: process.memory,
             cpu_ms: u64::try_from(snapshot.time_on_core.as_millis()).unwrap_or(u64::MAX),
             runs: snapshot.runs,

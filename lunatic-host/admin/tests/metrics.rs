@@ -146,6 +146,13 @@ fn all_lines_are_valid_and_say_what_has_happened() {
         assert!(value("lunatic_host_resident_bytes") > 1e6);
         assert!(value(r#"lunatic_worker_cpu_seconds_total{worker="1"}"#) > 0.0);
     }
+    for worker in 0..2 {
+        value(&format!(r#"lunatic_worker_steals_total{{worker="{worker}"}}"#));
+    }
+    assert!(
+        !figures.keys().any(|series| series.contains("cluster")),
+        "it is no node"
+    );
 }
 
 #[test]

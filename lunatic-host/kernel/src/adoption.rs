@@ -58,7 +58,7 @@ impl<H: Host> Kernel<H> {
             tag: reference,
             body: Body::from_vec(body),
         };
-        let wakes = to.relate(|relations| match relations.push(mail, to.purse()) {
+        let wakes = to.relate(|relations| match relations.push(mail, self.moment(), to.purse()) {
             Ok(pushed) => pushed == (Pushed::Queued { wake: true }),
             // A process that cannot pay for it ends.
             Err(exhausted) => {

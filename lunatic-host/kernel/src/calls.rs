@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::address::Id;
+use crate::arrivals::Moment;
 use crate::channel::SendRefusal;
 use crate::events::Event;
 use crate::exit::{ExitReason, Loss};
@@ -187,7 +188,7 @@ impl Relations {
                 self.mailbox.open(other);
             }
             if let Some(mail) = its_answer {
-                let _ = self.mailbox.push(mail, |_| Ok(()));
+                let _ = self.mailbox.push(mail, Moment::default(), |_| Ok(()));
             }
         }
         Some(call)

@@ -18,6 +18,7 @@ use lunatic_sys::codes::MESSAGE_LEN_MAX;
 use smallvec::SmallVec;
 
 use crate::address::Id;
+use crate::arrivals::{Arrivals, Moment};
 use crate::budget::{Exhausted, Payer, Resource};
 use crate::pieced_queue::PiecedQueue;
 use crate::table::{Full, Table};
@@ -72,6 +73,8 @@ pub enum Received<W> {
 
 struct Channel<W, P> {
     queue: PiecedQueue<Message>,
+    /// When the messages arrived.
+    arrivals: Arrivals,
     /// The traces of the messages; `None` if none has one.
     traces: Option<Box<Traces>>,
     /// 0 means no bound.
@@ -153,6 +156,8 @@ pub struct ChannelView {
     pub receivers: usize,
     /// How many processes wait for room.
     pub senders: usize,
+    /// When the oldest message was sent, or up to a sixth of its age earlier; `None` without messages.
+    pub oldest: Option<Moment>,
 }
 
 /// The size of a message in a queue.
@@ -184,6 +189,7 @@ impl<W, P: Clone + Payer> Channels<W, P> {
             .map_err(OpenRefusal::Budget)?;
         let channel = Channel {
             queue: PiecedQueue::default(),
+            arrivals: Arrivals::default(),
             traces: None,
             bound,
             owner,
@@ -220,18 +226,18 @@ impl<W, P: Clone + Payer> Channels<W, P> {
         })
     }
 
-    /// Appends a message, and returns the receiver to wake.
+    /// Appends a message of which the age does not matter, and returns the receiver to wake.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why it was not accepted.
     pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
-        self.try_send_made(id, bytes.len(), None, || Message::from_slice(bytes))
+        self.try_send_made(id, bytes.len(), None, Moment::default(), || Message::from_slice(bytes))
     }
 
-    /// Like [`try_send`](Self::try_send), for a message of `len` bytes that `make` returns, with its trace. `make` is
-    /// called under the lock of the channel, and only if the channel is open and has room, so a message that is refused
-    /// as `Closed` or `Full` stays where it is. One whose memory cannot be paid for (`Limit`) is dropped.
+    /// Like [`try_send`](Self::try_send), for a message of `len` bytes that `make` returns, with its trace, and sent `now`.
+    /// `make` is called under the lock of the channel, and only if the channel is open and has room, so a message that is
+    /// refused as `Closed` or `Full` stays where it is. One whose memory cannot be paid for (`Limit`) is dropped.
     ///
     /// # Errors
     ///
@@ -241,6 +247,7 @@ impl<W, P: Clone + Payer> Channels<W, P> {
         id: Id,
         len: usize,
         trace: Trace,
+        now: Moment,
         make: impl FnOnce() -> Message,
     ) -> Result<Wake<W>, SendRefusal> {
         if len > MESSAGE_LEN_MAX {
@@ -254,7 +261,11 @@ impl<W, P: Clone + Payer> Channels<W, P> {
         let outside = size_outside(&message) + trace::size(&trace);
         // Charged before anything changes, so that the growth of the queue can be refused.
         let growth = channel.queue.growth();
-        let size = outside + growth + trace.as_ref().map_or(0, |_| channel.growth_of_traces());
+        let before = channel.queue.len();
+        let size = outside
+            + growth
+            + channel.arrivals.growth(before, now)
+            + trace.as_ref().map_or(0, |_| channel.growth_of_traces());
         if size > 0 {
             channel.charge(size)?;
         }
@@ -263,9 +274,9 @@ impl<W, P: Clone + Payer> Channels<W, P> {
         }
         channel.outside += outside;
         if let Some(context) = trace {
-            let before = channel.queue.len();
             channel.traces.get_or_insert_default().push(before, context);
         }
+        channel.arrivals.push(before, now);
         channel.queue.push(message);
         Ok(channel.receivers.pop())
     }
@@ -282,6 +293,7 @@ impl<W, P: Clone + Payer> Channels<W, P> {
 
     fn pop(&self, channel: &mut Channel<W, P>) -> Option<(Message, Trace, Wake<W>)> {
         let (message, mut freed) = channel.queue.pop()?;
+        freed += channel.arrivals.pop(channel.queue.len());
         let trace = match &channel.traces {
             None => None,
             Some(_) => {
@@ -412,10 +424,10 @@ impl<W, P> Channel<W, P> {
             .map_or(Traces::INITIAL_SIZE, |traces| traces.growth())
     }
 
-    /// The charged bytes: the queue itself with its list of traces, and messages outside of it.
+    /// The charged bytes: the queue itself with its marks and its list of traces, and messages outside of it.
     fn size(&self) -> usize {
         let traces = self.traces.as_ref().map_or(0, |traces| traces.size());
-        self.queue.size() + traces + self.outside
+        self.queue.size() + self.arrivals.size() + traces + self.outside
     }
 
     fn view(&self) -> ChannelView {
@@ -426,6 +438,7 @@ impl<W, P> Channel<W, P> {
             bound: self.bound,
             receivers: self.receivers.list.len(),
             senders: self.senders.list.len(),
+            oldest: self.arrivals.oldest(self.queue.len()),
         }
     }
 
@@ -586,7 +599,8 @@ mod tests {
             for number in 0..count {
                 let trace = (number % 3 > 0).then(|| context.clone());
                 let message = || Message::from_vec(vec![7; number % 50]);
-                assert!(channels.try_send_made(id, 1, trace, message).is_ok());
+                let now = Moment(number as u64 / 100);
+                assert!(channels.try_send_made(id, 1, trace, now, message).is_ok());
                 check();
             }
             for _ in 0..taken {

@@ -33,6 +33,8 @@ pub trait Timekeeper<W> {
     fn wake(&self, waiter: &W);
     /// Called when the last sleeper has been woken, which may have ended meanwhile.
     fn ran_out(&self);
+    /// Called with the time, at least once per time slice; with `None` before the clock sleeps for any time.
+    fn passes(&self, _now: Option<Instant>) {}
 }
 
 /// Sleepers, and the count of time slices.
@@ -139,6 +141,7 @@ impl<W> Clock<W> {
         let mut sleepers = self.sleepers.lock();
         while !sleepers.stopped {
             let now = machine.now();
+            keeper.passes(Some(now));
             // Time slices end on time, however many sleepers are due.
             if now >= next_tick {
                 let slice = self.slices.fetch_add(1, Ordering::Relaxed) + 1;
@@ -165,6 +168,7 @@ impl<W> Clock<W> {
             // announcement.
             self.dormant.store(true, Ordering::SeqCst);
             if !keeper.is_busy() {
+                keeper.passes(None);
                 sleepers.waits_until = first;
                 match first {
                     Some(first) => drop(self.changed.wait_until(&mut sleepers, first)),

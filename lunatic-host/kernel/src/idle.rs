@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::address::Id;
 use crate::clock::Timekeeper;
@@ -122,5 +123,9 @@ impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
 
     fn ran_out(&self) {
         self.look_for_deadlocks();
+    }
+
+    fn passes(&self, now: Option<Instant>) {
+        self.coarse.set(now);
     }
 }

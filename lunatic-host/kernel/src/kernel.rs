@@ -10,10 +10,12 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::address::{Id, Keys, Node};
+use crate::arrivals::Moment;
 use crate::aside::Aside;
 use crate::budget::{Budget, Caps, Resource};
 use crate::channel::Channels;
 use crate::clock::Clock;
+use crate::coarse::Coarse;
 use crate::counts::{Counts, Ends};
 use crate::desk::Desk;
 use crate::environment::Environment;
@@ -58,6 +60,8 @@ pub struct Kernel<H: Host> {
     pub(crate) machine: Arc<dyn Environment>,
     pub(crate) scheduler: Scheduler<Process<H>>,
     pub(crate) clock: Clock<Arc<Process<H>>>,
+    /// The time, for messages.
+    pub(crate) coarse: Coarse,
     pub(crate) post: Post,
     pub(crate) processes: Table<Arc<Process<H>>>,
     pub(crate) channels: AllChannels<H>,
@@ -113,6 +117,7 @@ impl<H: Host> Kernel<H> {
             Self {
                 scheduler,
                 clock: Clock::default(),
+                coarse: Coarse::new(machine.clone()),
                 post: Post::new(),
                 processes: Table::new(settings.processes_max),
                 channels: Channels::new(settings.channels_max),
@@ -144,6 +149,13 @@ impl<H: Host> Kernel<H> {
     /// Returns the machine's time.
     pub fn now(&self) -> Instant {
         self.machine.now()
+    }
+
+    /// Returns the time for a message that is being sent: up to a time slice late, but without reading a clock while any
+    /// worker is awake.
+    #[inline]
+    pub fn moment(&self) -> Moment {
+        self.coarse.read()
     }
 
     /// Returns a random number that nobody can guess.
@@ -212,6 +224,11 @@ impl<H: Host> Kernel<H> {
     /// Returns how many processes wait in the queues of each worker.
     pub fn queues_of_workers(&self) -> Vec<Queues> {
         self.scheduler.queues_of_workers()
+    }
+
+    /// Returns how often each worker has taken processes from the queues of another.
+    pub fn steals(&self) -> Vec<u64> {
+        self.scheduler.steals()
     }
 
     /// Returns whether any worker is awake.

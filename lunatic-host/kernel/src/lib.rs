@@ -20,8 +20,8 @@
 //! | running everything | `worker`, [`simulation`] |
 //! | interactions of processes | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], `served`, [`elsewhere`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `desk`, `outstanding`, `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`errand`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, `pieced_queue`, `waiters`, `waiting_groups`, `late`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | mechanisms that know no processes | [`channel`], [`clock`], `coarse`, [`post`], [`time`], [`permits`], [`stock`], `desk`, `outstanding`, `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`errand`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, `pieced_queue`, `waiters`, `waiting_groups`, `late`, [`arrivals`], [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -41,11 +41,13 @@ compile_error!(
 pub mod address;
 pub mod adoption;
 mod agenda;
+pub mod arrivals;
 mod aside;
 pub mod budget;
 pub mod calls;
 pub mod channel;
 pub mod clock;
+mod coarse;
 pub mod connections;
 pub mod contents;
 pub mod counts;

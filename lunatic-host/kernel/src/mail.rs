@@ -173,7 +173,9 @@ impl<H: Host> Kernel<H> {
         if self.has_no_room(to, relations, mail.tag) {
             return Err(SendRefusal::Full);
         }
-        let pushed = relations.push(mail, to.purse()).map_err(|_| SendRefusal::Limit)?;
+        let pushed = relations
+            .push(mail, self.moment(), to.purse())
+            .map_err(|_| SendRefusal::Limit)?;
         // A new tag also needs a list.
         if let Err(exhausted) = relations.settle_messages(to.purse()) {
             to.run_out(relations, exhausted);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::address::{Id, Peer};
-use crate::channel::{ReceiveRefusal, SendRefusal, Ticket, Wake};
+use crate::channel::{Message, ReceiveRefusal, SendRefusal, Ticket, Wake};
 use crate::desk::{Desk, Purpose, Waiting};
 use crate::errand::{Answer, ChannelWaiter, Errand};
 use crate::host::Host;
@@ -186,7 +186,11 @@ impl<H: Host> Kernel<H> {
             former
         };
         let answer = loop {
-            match self.channels.try_send(errand.channel, body) {
+            let make = || Message::from_slice(body);
+            let sent = self
+                .channels
+                .try_send_made(errand.channel, body.len(), None, self.moment(), make);
+            match sent {
                 Ok(receiver) => {
                     self.answer_errand(&errand, Answer::Accepted);
                     self.wake_waiter(receiver);

@@ -340,7 +340,7 @@ impl<H: Host> Kernel<H> {
                         _ => None,
                     };
                     // A signal is never refused: a process that cannot pay for it ends.
-                    let pushed = match relations.push(mail, to.purse()) {
+                    let pushed = match relations.push(mail, self.moment(), to.purse()) {
                         Ok(pushed) => pushed,
                         Err(exhausted) => return to.run_out(relations, exhausted),
                     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Id;
+use crate::arrivals::Moment;
 use crate::clock::TIME_SLICE;
 use crate::events::{Interest, Observer};
 use crate::first::First;
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub mailbox_len: usize,
     /// The size of its mailbox in bytes, including unused capacity.
     pub mailbox_bytes: usize,
+    /// How long its oldest entry has been in the mailbox, in milliseconds; `None` without entries.
+    pub oldest_ms: Option<u64>,
     /// How many entries have arrived so far.
     pub mail_total: u64,
     /// Whether exit signals become mail.
@@ -64,6 +67,9 @@ pub struct Snapshot {
     pub timers: usize,
     /// How often a worker has started to run it, modulo 2³².
     pub runs: u32,
+    /// How long ago it last stopped running, in milliseconds modulo 2³²; `None` if it has not begun, or is running. For a
+    /// blocked process: how long it has waited.
+    pub stopped_ms: Option<u32>,
     /// Its estimated CPU time: a millisecond for each time slice that ended while it ran. Exact in the long run.
     pub time_on_core: Duration,
     /// How many time slices ago it was spawned, modulo 2³². Time slices pass only while some process runs.
@@ -89,6 +95,7 @@ impl<H: Host> Kernel<H> {
             is_frozen: process.is_frozen(),
             mailbox_len: 0,
             mailbox_bytes: 0,
+            oldest_ms: None,
             mail_total: 0,
             traps_exits: false,
             links: Vec::new(),
@@ -99,14 +106,23 @@ impl<H: Host> Kernel<H> {
             monitored_by_len: 0,
             timers: 0,
             runs: process.runs(),
+            stopped_ms: None,
             time_on_core: process.time_on_core(),
             age_slices: (self.slices() as u32).wrapping_sub(process.born()),
         };
+        let now = self.moment();
+        if phase != Phase::Running && process.has_begun() {
+            // It may have run meanwhile, later than `now`.
+            snapshot.stopped_ms = Some(process.stopped_for(now))
+                .filter(|ms| *ms <= u32::MAX / 2)
+                .or(Some(0));
+        }
         process.peek(|relations| {
             snapshot.names = relations.membership.names(LIST_LEN_MAX);
             snapshot.names_len = relations.membership.names_len();
             snapshot.mailbox_len = relations.mailbox.len();
             snapshot.mailbox_bytes = relations.size();
+            snapshot.oldest_ms = relations.mailbox.oldest().map(|moment| now.ms_since(moment));
             snapshot.mail_total = relations.mailbox.total();
             snapshot.traps_exits = relations.traps_exits;
             snapshot.links = relations.links.keys().take(LIST_LEN_MAX).collect();
@@ -212,6 +228,11 @@ impl<H: Host> Process<H> {
     pub fn mailbox_size(&self) -> (usize, usize) {
         let size = self.peek(|relations| (relations.mailbox.len(), relations.size()));
         size.unwrap_or_default()
+    }
+
+    /// Returns when the oldest entry of its mailbox arrived; `None` without entries.
+    pub fn oldest_mail(&self) -> Option<Moment> {
+        self.peek(|relations| relations.mailbox.oldest()).flatten()
     }
 
     /// Returns what it is doing.

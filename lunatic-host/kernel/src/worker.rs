@@ -182,6 +182,7 @@ impl<'a, H: Host> Worker<'a, H> {
     fn suspend(&mut self, process: Arc<Process<H>>, mut body: H::Body, slice: u64, preempted: bool) {
         let kernel = self.kernel;
         process.add_slices(kernel.slices() - slice);
+        process.set_stopped(kernel.moment());
         // It was killed while it ran. Queueing it would only bring it back here.
         if process.is_killed() {
             self.kill(&process, Task::Suspended(body));

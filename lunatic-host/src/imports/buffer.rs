@@ -7,15 +7,16 @@ use wasmtime::{Caller, Linker};
 
 use super::pieces::{self, PIECE};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::buffer";
-    linker.func_wrap(namespace, "len", |caller: Caller<'_, Ctx>| {
+    linker.timed(namespace, "len", |caller: Caller<'_, Ctx>| {
         caller.data().buffer().len() as u32
     })?;
-    linker.func_wrap_async(namespace, "take", |caller, (to, len)| Box::new(take(caller, to, len)))?;
-    linker.func_wrap_async(namespace, "put", |caller, (from, len)| Box::new(put(caller, from, len)))?;
+    linker.timed_async(namespace, "take", |caller, (to, len)| Box::new(take(caller, to, len)))?;
+    linker.timed_async(namespace, "put", |caller, (from, len)| Box::new(put(caller, from, len)))?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use super::elsewhere;
 use super::handle::{check_handle, write_handle};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx, Opened};
 use crate::wasm::{Kernel, Wasm};
 
@@ -26,13 +27,13 @@ const CHANNELS_MAX: usize = 1 << 16;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::channel";
-    linker.func_wrap(namespace, "new", new)?;
-    linker.func_wrap(namespace, "try_send", try_send)?;
-    linker.func_wrap(namespace, "try_receive", try_receive)?;
-    linker.func_wrap_async(namespace, "send", |caller, (id, key, message, len, timeout)| {
+    linker.timed(namespace, "new", new)?;
+    linker.timed(namespace, "try_send", try_send)?;
+    linker.timed(namespace, "try_receive", try_receive)?;
+    linker.timed_async(namespace, "send", |caller, (id, key, message, len, timeout)| {
         Box::new(send(caller, id, key, message, len, timeout))
     })?;
-    linker.func_wrap_async(namespace, "receive", |caller, (id, key, to, capacity, timeout)| {
+    linker.timed_async(namespace, "receive", |caller, (id, key, to, capacity, timeout)| {
         Box::new(receive(caller, id, key, to, capacity, timeout))
     })?;
     Ok(())
@@ -89,13 +90,15 @@ fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Woken<W
     if !is_sent_from_buffer(bytes.len()) {
         let (len, trace) = (bytes.len(), ctx.current.trace().clone());
         let make = || Message::from_slice(bytes);
-        return Ok(ctx.kernel.channels().try_send_made(id, len, trace, make));
+        let now = ctx.kernel.moment();
+        return Ok(ctx.kernel.channels().try_send_made(id, len, trace, now, make));
     }
     check_put(ctx, u32::try_from(bytes.len())?)?;
     let trace = ctx.current.trace().clone();
     let (kernel, take) = ctx.kernel_and_buffer();
     let make = || Message::from_vec(take());
-    Ok(kernel.channels().try_send_made(id, bytes.len(), trace, make))
+    let now = kernel.moment();
+    Ok(kernel.channels().try_send_made(id, bytes.len(), trace, now, make))
 }
 
 async fn send(

@@ -8,6 +8,7 @@ use super::pieces;
 use crate::code::order::Outcome;
 use crate::code::{Heard, Offer, upgrade};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Change, Ctx};
 use crate::report::untrusted::line;
 
@@ -16,18 +17,18 @@ const WHY_LEN_MAX: usize = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::code";
-    linker.func_wrap(namespace, "offer", offer)?;
-    linker.func_wrap_async(namespace, "change", |caller, (state, len)| {
+    linker.timed(namespace, "offer", offer)?;
+    linker.timed_async(namespace, "change", |caller, (state, len)| {
         Box::new(change(caller, state, len))
     })?;
-    linker.func_wrap(namespace, "accept", |mut caller: Caller<'_, Ctx>| {
+    linker.timed(namespace, "accept", |mut caller: Caller<'_, Ctx>| {
         let accepted = instance::accept(caller.data_mut());
         accepted.map(|accepted| if accepted { OK } else { INVALID })
     })?;
-    linker.func_wrap(namespace, "refuse", refuse)?;
-    linker.func_wrap(namespace, "decline", decline)?;
-    linker.func_wrap(namespace, "version", version)?;
-    linker.func_wrap(namespace, "current", |caller: Caller<'_, Ctx>| {
+    linker.timed(namespace, "refuse", refuse)?;
+    linker.timed(namespace, "decline", decline)?;
+    linker.timed(namespace, "version", version)?;
+    linker.timed(namespace, "current", |caller: Caller<'_, Ctx>| {
         upgrade::versions(&caller.data().process().system).current().0
     })?;
     Ok(())

@@ -13,6 +13,7 @@ use wasmtime::{Caller, Linker};
 
 use super::pieces;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::inspect::{Order, Place, ProcessInfo, Query};
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
@@ -30,10 +31,10 @@ const RESULT_FREE: usize = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::inspect";
-    linker.func_wrap_async(namespace, "processes", |caller, (order, skip, limit, name, len)| {
+    linker.timed_async(namespace, "processes", |caller, (order, skip, limit, name, len)| {
         Box::new(processes(caller, order, skip, limit, name, len))
     })?;
-    linker.func_wrap(namespace, "process", process)?;
+    linker.timed(namespace, "process", process)?;
     Ok(())
 }
 
@@ -177,6 +178,8 @@ fn put(bytes: &mut Vec<u8>, kernel: &Kernel, info: &ProcessInfo) {
         mail_total: snapshot.mail_total,
         memory: info.memory as u64,
         cpu_ns: u64::try_from(snapshot.time_on_core.as_nanos()).unwrap_or(u64::MAX),
+        oldest_ms: snapshot.oldest_ms.unwrap_or(u64::MAX),
+        stopped_ms: snapshot.stopped_ms.map_or(u64::MAX, u64::from),
         links: u32_of(snapshot.links_len),
         monitors: u32_of(snapshot.monitors_len),
         monitored_by: u32_of(snapshot.monitored_by_len),
@@ -204,6 +207,7 @@ fn order_of(order: i32) -> Option<Order> {
         code::BY_MAILBOX_BYTES => Order::MailboxBytes,
         code::BY_MEMORY => Order::Memory,
         code::BY_TIME => Order::Time,
+        code::BY_OLDEST => Order::Oldest,
         _ => return None,
     })
 }

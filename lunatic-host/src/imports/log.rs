@@ -7,6 +7,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::ending::began_as;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::log::{Format, Log, line_of};
 use crate::wasi::Output;
@@ -14,8 +15,8 @@ use crate::wasm::Process;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::log";
-    linker.func_wrap(namespace, "level", level)?;
-    linker.func_wrap(namespace, "record", record)?;
+    linker.timed(namespace, "level", level)?;
+    linker.timed(namespace, "record", record)?;
     Ok(())
 }
 

@@ -20,22 +20,23 @@ use super::channel::{deliver, sent};
 use super::elsewhere;
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx, Opened};
 use crate::wasm::{Kernel, Process, Wasm};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
-    linker.func_wrap(namespace, "send", send)?;
-    linker.func_wrap(namespace, "reference", reference)?;
-    linker.func_wrap(namespace, "close", close)?;
-    linker.func_wrap_async(
+    linker.timed(namespace, "send", send)?;
+    linker.timed(namespace, "reference", reference)?;
+    linker.timed(namespace, "close", close)?;
+    linker.timed_async(
         namespace,
         "receive",
         |caller, (tags, tags_len, header, to, capacity, timeout)| {
             Box::new(receive(caller, tags, tags_len, header, to, capacity, timeout))
         },
     )?;
-    linker.func_wrap_async(
+    linker.timed_async(
         namespace,
         "call",
         |caller, (id, key, tag, message, len, reference, to, capacity, timeout)| {
@@ -50,7 +51,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
             Box::new(call(caller, request, to, capacity, timeout))
         },
     )?;
-    linker.func_wrap_async(namespace, "select", |caller, (sources, len, timeout)| {
+    linker.timed_async(namespace, "select", |caller, (sources, len, timeout)| {
         Box::new(select(caller, sources, len, timeout))
     })?;
     Ok(())

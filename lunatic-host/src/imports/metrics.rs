@@ -7,27 +7,28 @@ use lunatic_sys::metrics::{
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::metrics::{Kind, Name, Own, Refused, Series, are_bounds};
 use crate::rights::{May, denial};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::metrics";
-    linker.func_wrap(namespace, "open", open)?;
-    linker.func_wrap(namespace, "add", |caller: Caller<'_, Ctx>, series: i32, by: u64| {
+    linker.timed(namespace, "open", open)?;
+    linker.timed(namespace, "add", |caller: Caller<'_, Ctx>, series: i32, by: u64| {
         with(&caller, series, |series| series.add(by))
     })?;
-    linker.func_wrap(
+    linker.timed(
         namespace,
         "observe",
         |caller: Caller<'_, Ctx>, series: i32, value: f64| with(&caller, series, |series| series.observe(value)),
     )?;
-    linker.func_wrap(
+    linker.timed(
         namespace,
         "change",
         |mut caller: Caller<'_, Ctx>, series: i32, by: i64| say(&mut caller, series, |said| said.wrapping_add(by)),
     )?;
-    linker.func_wrap(namespace, "set", |mut caller: Caller<'_, Ctx>, series: i32, to: i64| {
+    linker.timed(namespace, "set", |mut caller: Caller<'_, Ctx>, series: i32, to: i64| {
         say(&mut caller, series, |_| to)
     })?;
     Ok(())

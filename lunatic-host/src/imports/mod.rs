@@ -24,6 +24,7 @@ mod registry;
 mod rights;
 mod signal;
 mod spawn;
+mod timed;
 mod timer;
 mod trace;
 mod upgrade;

@@ -11,6 +11,7 @@ use super::handle::{check_handle, write_handle};
 use super::pieces;
 use crate::compile::FILE_MAX;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::module::brought::Asker;
 use crate::module::{LoadError, Module};
@@ -76,10 +77,10 @@ impl Drop for Own {
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::module";
-    linker.func_wrap_async(namespace, "compile", |caller, (wasm, len, out)| {
+    linker.timed_async(namespace, "compile", |caller, (wasm, len, out)| {
         Box::new(compile(caller, wasm, len, out))
     })?;
-    linker.func_wrap(namespace, "drop", drop_module)?;
+    linker.timed(namespace, "drop", drop_module)?;
     Ok(())
 }
 

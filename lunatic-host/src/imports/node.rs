@@ -28,6 +28,7 @@ use super::registry::name;
 use super::spawn::{may_spawn, spawn_entry, write_spawned};
 use super::wait::{show, wait};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::nodes::described::describe;
 use crate::nodes::order::{Begins, Order};
@@ -40,31 +41,31 @@ const ROW_SIZE: usize = 512;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::node";
-    linker.func_wrap(namespace, "this", this)?;
-    linker.func_wrap(namespace, "of", of)?;
-    linker.func_wrap_async(namespace, "is_alive", |caller, (id, key)| {
+    linker.timed(namespace, "this", this)?;
+    linker.timed(namespace, "of", of)?;
+    linker.timed_async(namespace, "is_alive", |caller, (id, key)| {
         Box::new(is_alive(caller, id, key))
     })?;
-    linker.func_wrap(namespace, "list", list)?;
-    linker.func_wrap(namespace, "attributes", attributes)?;
-    linker.func_wrap(namespace, "monitor", monitor)?;
-    linker.func_wrap(namespace, "demonitor", demonitor)?;
-    linker.func_wrap_async(
+    linker.timed(namespace, "list", list)?;
+    linker.timed(namespace, "attributes", attributes)?;
+    linker.timed(namespace, "monitor", monitor)?;
+    linker.timed(namespace, "demonitor", demonitor)?;
+    linker.timed_async(
         namespace,
         "spawn",
         |caller, (node, entry, captured, captured_len, options, out)| {
             Box::new(spawn(caller, node, entry, (captured, captured_len), options, out))
         },
     )?;
-    linker.func_wrap_async(namespace, "room", |caller, (id, key, timeout)| {
+    linker.timed_async(namespace, "room", |caller, (id, key, timeout)| {
         Box::new(room(caller, id, key, timeout))
     })?;
-    linker.func_wrap(namespace, "register", register)?;
-    linker.func_wrap(namespace, "unregister", unregister)?;
-    linker.func_wrap(namespace, "lookup", lookup)?;
-    linker.func_wrap(namespace, "join_group", join_group)?;
-    linker.func_wrap(namespace, "leave_group", leave_group)?;
-    linker.func_wrap_async(namespace, "members", |caller, (name, len)| {
+    linker.timed(namespace, "register", register)?;
+    linker.timed(namespace, "unregister", unregister)?;
+    linker.timed(namespace, "lookup", lookup)?;
+    linker.timed(namespace, "join_group", join_group)?;
+    linker.timed(namespace, "leave_group", leave_group)?;
+    linker.timed_async(namespace, "members", |caller, (name, len)| {
         Box::new(members(caller, name, len))
     })?;
     Ok(())

@@ -17,26 +17,27 @@ use super::pieces;
 use super::wait::{show, wait};
 use crate::ending::Exited;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx};
 use crate::spawning::new_process;
 use crate::wasm::{Captured, Entry, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
-    linker.func_wrap(namespace, "spawn_closure", spawn_closure)?;
-    linker.func_wrap(namespace, "captured", captured)?;
-    linker.func_wrap(namespace, "captured_len", |caller: Caller<'_, Ctx>| {
+    linker.timed(namespace, "spawn_closure", spawn_closure)?;
+    linker.timed(namespace, "captured", captured)?;
+    linker.timed(namespace, "captured_len", |caller: Caller<'_, Ctx>| {
         caller.data().captured.len() as u32
     })?;
-    linker.func_wrap(namespace, "next", instance::next)?;
-    linker.func_wrap(namespace, "this", this)?;
-    linker.func_wrap(namespace, "is_alive", is_alive)?;
-    linker.func_wrap(namespace, "kill_handle", kill_handle)?;
-    linker.func_wrap_async(namespace, "join", |caller, (id, key, timeout)| {
+    linker.timed(namespace, "next", instance::next)?;
+    linker.timed(namespace, "this", this)?;
+    linker.timed(namespace, "is_alive", is_alive)?;
+    linker.timed(namespace, "kill_handle", kill_handle)?;
+    linker.timed_async(namespace, "join", |caller, (id, key, timeout)| {
         Box::new(join(caller, id, key, timeout))
     })?;
-    linker.func_wrap_async(namespace, "sleep_ns", |caller, (ns,)| Box::new(sleep_ns(caller, ns)))?;
-    linker.func_wrap_async(namespace, "yield_now", |caller, ()| Box::new(yield_now(caller)))?;
+    linker.timed_async(namespace, "sleep_ns", |caller, (ns,)| Box::new(sleep_ns(caller, ns)))?;
+    linker.timed_async(namespace, "yield_now", |caller, ()| Box::new(yield_now(caller)))?;
     Ok(())
 }
 

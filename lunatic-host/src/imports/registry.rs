@@ -12,20 +12,21 @@ use super::handle::{check_handle, write_handle};
 use super::members::leave_handles;
 use super::pieces;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::registry";
-    linker.func_wrap(namespace, "register", register)?;
-    linker.func_wrap(namespace, "unregister", unregister)?;
-    linker.func_wrap(namespace, "lookup", lookup)?;
-    linker.func_wrap(namespace, "join_group", join_group)?;
-    linker.func_wrap(namespace, "leave_group", leave_group)?;
-    linker.func_wrap_async(namespace, "members", |caller, (name, len)| {
+    linker.timed(namespace, "register", register)?;
+    linker.timed(namespace, "unregister", unregister)?;
+    linker.timed(namespace, "lookup", lookup)?;
+    linker.timed(namespace, "join_group", join_group)?;
+    linker.timed(namespace, "leave_group", leave_group)?;
+    linker.timed_async(namespace, "members", |caller, (name, len)| {
         Box::new(members(caller, name, len))
     })?;
-    linker.func_wrap_async(
+    linker.timed_async(
         namespace,
         "broadcast",
         |caller, (name, len, tag, message, message_len)| {

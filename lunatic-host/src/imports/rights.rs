@@ -8,6 +8,7 @@ use wasmtime::{Caller, Linker};
 
 use super::outputs::Outputs;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 /// The longest question, in bytes.
@@ -15,9 +16,9 @@ const QUESTION_LEN_MAX: usize = 1024;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::rights";
-    linker.func_wrap(namespace, "allows", allows)?;
-    linker.func_wrap(namespace, "usage", usage)?;
-    linker.func_wrap(namespace, "take_output", take_output)?;
+    linker.timed(namespace, "allows", allows)?;
+    linker.timed(namespace, "usage", usage)?;
+    linker.timed(namespace, "take_output", take_output)?;
     Ok(())
 }
 

@@ -10,18 +10,19 @@ use wasmtime::{Caller, Linker};
 use super::handle::{check_handle, write_handle};
 use crate::ending::Exited;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
-    linker.func_wrap(namespace, "exit", exit)?;
-    linker.func_wrap(namespace, "exit_signal", exit_signal)?;
-    linker.func_wrap(namespace, "link", link)?;
-    linker.func_wrap(namespace, "unlink", unlink)?;
-    linker.func_wrap(namespace, "monitor", monitor)?;
-    linker.func_wrap(namespace, "demonitor", demonitor)?;
-    linker.func_wrap(namespace, "trap_exit", trap_exit)?;
-    linker.func_wrap(namespace, "parent", parent)?;
+    linker.timed(namespace, "exit", exit)?;
+    linker.timed(namespace, "exit_signal", exit_signal)?;
+    linker.timed(namespace, "link", link)?;
+    linker.timed(namespace, "unlink", unlink)?;
+    linker.timed(namespace, "monitor", monitor)?;
+    linker.timed(namespace, "demonitor", demonitor)?;
+    linker.timed(namespace, "trap_exit", trap_exit)?;
+    linker.timed(namespace, "parent", parent)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::module::Modules;
 use super::outputs::Outputs;
 use super::wasi::blocking;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::module::Module;
 use crate::rights::{May, Rights, denial};
@@ -24,14 +25,14 @@ use crate::spawning::{limited, new_process};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
+    linker.timed_async(
         "lunatic::process",
         "spawn",
         |caller, (entry, captured, captured_len, options, out)| {
             Box::new(spawn(caller, entry, (captured, captured_len), options, out))
         },
     )?;
-    linker.func_wrap_async(
+    linker.timed_async(
         "lunatic::module",
         "spawn_export",
         |caller, (id, key, export, export_len, options, out)| {

@@ -11,13 +11,14 @@ use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::timer";
-    linker.func_wrap(namespace, "send_after", send_after)?;
-    linker.func_wrap(namespace, "cancel", cancel)?;
-    linker.func_wrap(namespace, "pause", pause)?;
+    linker.timed(namespace, "send_after", send_after)?;
+    linker.timed(namespace, "cancel", cancel)?;
+    linker.timed(namespace, "pause", pause)?;
     Ok(())
 }
 

@@ -9,27 +9,28 @@ use lunatic_sys::trace::{Context, ENTER, FIELDS_LEN_MAX, NAME_LEN_MAX, PARENT_LE
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
 use crate::trace::{Asked, Closed, Kind, Owner};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::trace";
-    linker.func_wrap(namespace, "current", current)?;
-    linker.func_wrap(namespace, "set", set)?;
-    linker.func_wrap(namespace, "recorded", |caller: Caller<'_, Ctx>| {
+    linker.timed(namespace, "current", current)?;
+    linker.timed(namespace, "set", set)?;
+    linker.timed(namespace, "recorded", |caller: Caller<'_, Ctx>| {
         i32::from(caller.data().process().system.data.config.tracer.is_some())
     })?;
-    linker.func_wrap(namespace, "open", open)?;
-    linker.func_wrap(namespace, "enter", |mut caller: Caller<'_, Ctx>, span: i32| {
+    linker.timed(namespace, "open", open)?;
+    linker.timed(namespace, "enter", |mut caller: Caller<'_, Ctx>, span: i32| {
         code(caller.data_mut().current.enter(span))
     })?;
-    linker.func_wrap(namespace, "leave", |mut caller: Caller<'_, Ctx>, span: i32| {
+    linker.timed(namespace, "leave", |mut caller: Caller<'_, Ctx>, span: i32| {
         code(caller.data_mut().current.leave(span))
     })?;
-    linker.func_wrap(namespace, "record", record)?;
-    linker.func_wrap(namespace, "fail", fail)?;
-    linker.func_wrap(namespace, "close", close)?;
+    linker.timed(namespace, "record", record)?;
+    linker.timed(namespace, "fail", fail)?;
+    linker.timed(namespace, "close", close)?;
     Ok(())
 }
 

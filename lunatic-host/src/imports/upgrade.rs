@@ -13,6 +13,7 @@ use crate::code::upgrade::{self, Asked};
 use crate::code::{Upgrade, UpgradeConfig, UpgradeError, UpgradeKind, UpgradeReport};
 use crate::engine::Layout;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx};
 use crate::module::{LoadError, Module};
 use crate::report::untrusted::line;
@@ -23,14 +24,14 @@ const SETTINGS_LEN_MAX: u32 = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::code";
-    linker.func_wrap_async(namespace, "upgrade", |caller, (id, key, settings, len)| {
+    linker.timed_async(namespace, "upgrade", |caller, (id, key, settings, len)| {
         Box::new(begin(caller, id, key, settings, len))
     })?;
-    linker.func_wrap(namespace, "report", report)?;
-    linker.func_wrap_async(namespace, "wait", |caller, (upgrade, timeout_ns)| {
+    linker.timed(namespace, "report", report)?;
+    linker.timed_async(namespace, "wait", |caller, (upgrade, timeout_ns)| {
         Box::new(wait(caller, upgrade, timeout_ns))
     })?;
-    linker.func_wrap(namespace, "cancel", cancel)?;
+    linker.timed(namespace, "cancel", cancel)?;
     Ok(())
 }
 

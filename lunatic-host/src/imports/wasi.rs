@@ -27,6 +27,7 @@ use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
 use super::wait::{show, wait};
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
 use crate::states::Merge;
@@ -275,7 +276,7 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 /// wasmtime-wasi traps on other clock numbers, for which a C library expects EINVAL.
 fn add_clocks(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     const CLOCK_MAX: i32 = 3;
-    linker.func_wrap(
+    linker.timed(
         NAMESPACE,
         "clock_res_get",
         |mut caller: Caller<'_, Ctx>, clock: i32, out: i32| {
@@ -286,7 +287,7 @@ fn add_clocks(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
             preview1::clock_res_get(&mut wasi.context, &mut memory, clock, out)
         },
     )?;
-    linker.func_wrap(
+    linker.timed(
         NAMESPACE,
         "clock_time_get",
         |mut caller: Caller<'_, Ctx>, clock: i32, precision: i64, out: i32| {

@@ -31,6 +31,9 @@ pub struct ChannelInfo {
     pub id: Id,
     /// Its owner, its queue, and the number of processes that wait for it.
     pub view: ChannelView,
+    /// How long the oldest message has been in the queue, in milliseconds, up to a sixth too much; `None` without
+    /// messages.
+    pub oldest_ms: Option<u64>,
 }
 
 /// A registered name, or the membership of a process in a group.
@@ -93,9 +96,11 @@ impl<T> Listing<T> {
 /// Lists the channels of processes for which `have` is true, those with the most messages first.
 pub(crate) fn channels(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<ChannelInfo> {
     let mut first = part.first();
+    let now = kernel.moment();
     kernel.channels().visit(|id, owner, view| {
         if have(owner) {
-            first.add((Reverse(view.len), id), || ChannelInfo { id, view });
+            let oldest_ms = view.oldest.map(|oldest| now.ms_since(oldest));
+            first.add((Reverse(view.len), id), || ChannelInfo { id, view, oldest_ms });
         }
     });
     Listing::of(first.finish())

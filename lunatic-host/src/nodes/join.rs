@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::fabric::Fabric;
-use lunatic_nodes::node::Member;
+use lunatic_nodes::node::{History, Member};
 use lunatic_nodes::trust::Trust;
 use lunatic_nodes::{Attributes, Cluster, Identity, NodeId, Settings};
 
@@ -39,6 +39,8 @@ pub struct ClusterInfo {
     pub identity: Identity,
     /// The other nodes that it is connected to or tries to reach.
     pub members: Vec<Member>,
+    /// What has happened with all other nodes together, including those that are no longer known.
+    pub totals: History,
 }
 
 /// How a runtime takes part in a cluster.
@@ -167,6 +169,7 @@ impl Runtime {
             id: nodes.cluster.id(),
             identity: nodes.identity.clone(),
             members: nodes.cluster.members(),
+            totals: nodes.cluster.totals(),
         })
     }
 

@@ -235,6 +235,8 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_LOOK_BY_MEMORY 3
 /// An order: by processor time, longest first.
 #define LUNATIC_LOOK_BY_TIME 4
+/// An order: by the age of the oldest entry in the mailbox, oldest first.
+#define LUNATIC_LOOK_BY_OLDEST 5
 /// A state: a worker is running it.
 #define LUNATIC_LOOK_RUNNING 0u
 /// A state: it waits for a worker.
@@ -472,6 +474,10 @@ typedef struct lunatic_process_figures {
     uint64_t memory;
     /// Its processor time in nanoseconds, counted in time slices.
     uint64_t cpu_ns;
+    /// How long the oldest entry has been in its mailbox, in milliseconds; `u64::MAX` without entries.
+    uint64_t oldest_ms;
+    /// How long ago it last stopped running, in milliseconds; `u64::MAX` while it runs, and before it has begun.
+    uint64_t stopped_ms;
     /// The number of its links.
     uint32_t links;
     /// The number of monitors that it has set.
@@ -493,7 +499,7 @@ typedef struct lunatic_process_figures {
     /// The length of the name of its entry function in bytes, 0 if that is not known.
     uint32_t entry_len;
 } lunatic_process_figures;
-LUNATIC_SIZE_IS(lunatic_process_figures, 112);
+LUNATIC_SIZE_IS(lunatic_process_figures, 128);
 
 // lunatic::buffer
 

@@ -11,6 +11,8 @@
 #![allow(unreachable_pub, reason = "what the host's files make public is public nowhere here")]
 
 mod address;
+#[path = "../../../lunatic-host/kernel/src/arrivals.rs"]
+mod arrivals;
 #[path = "../../../lunatic-host/kernel/src/budget/mod.rs"]
 mod budget;
 #[path = "../../../lunatic-host/kernel/src/channel.rs"]

@@ -2,6 +2,8 @@
 //! `guests/nodes.rs`.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,6 +84,22 @@ fn status(door: &Path) -> Value {
     serde_json::from_str(&status.stdout).unwrap()
 }
 
+/// A figure that a node shows to Prometheus.
+fn figure(door: &Path, series: &str) -> u64 {
+    let mut stream = UnixStream::connect(door).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series));
+    value
+        .unwrap_or_else(|| panic!("{series}: {text}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
 /// Waits until what a node says of another one is so.
 fn until(door: &Path, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let start = Instant::now();
@@ -130,14 +148,30 @@ fn a_cluster_shows_its_nodes() {
         up["sent_bytes"].as_u64() > Some(100) && up["received_bytes"].as_u64() > Some(100),
         "{up}"
     );
+    let nodes = |state: &str| figure(&door, &format!("lunatic_cluster_nodes{{state=\"{state}\"}}"));
+    let bytes = |direction: &str| {
+        figure(
+            &door,
+            &format!("lunatic_cluster_io_bytes_total{{direction=\"{direction}\"}}"),
+        )
+    };
+    assert_eq!((nodes("connected"), nodes("unreachable")), (1, 0));
+    let (sent, received) = (bytes("transmit"), bytes("receive"));
+    assert!(sent > 100 && received > 100, "{sent} {received}");
     b.host.kill().unwrap();
     let down = until(&door, "b", |node| node["is_up"] == false);
     assert!(down["losses"] == 1 && down["up_ms"].is_null(), "{down}");
+    assert_eq!((nodes("connected"), nodes("unreachable")), (0, 1));
+    assert_eq!(figure(&door, "lunatic_cluster_losses_total"), 1);
     // A later start of the same node.
     drop(b);
     let _b = cluster.node("b", &[], &[&a], &[]);
     let again = until(&door, "b", |node| node["is_up"] == true);
     assert_eq!(again["losses"], 1, "{again}");
+    assert!(
+        bytes("transmit") > sent && bytes("receive") > received,
+        "totals never shrink"
+    );
     assert!(again["incarnation"].as_str() > up["incarnation"].as_str(), "{again}");
     let table = lunatic(["cluster", "status", "--at", door.to_str().unwrap()])
         .run()

@@ -13,6 +13,7 @@ crate::scenarios! {
     one_with_less_sees_itself_and_its_own,
     without_the_right_nothing_is_seen,
     a_thousand_at_once,
+    the_age_of_the_oldest_mail_is_shown,
 }
 
 /// It asks for a process after very many others, which would be kept, too.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lunatic_host::profile::Profiled;
+use lunatic_host::profile::{Profile as Sampled, Profiled};
 use lunatic_host::{Id, RunningSystem, Stack, Unseen};
 use lunatic_tests::guests::{self, Profile};
 use lunatic_tests::host::{Host, PATIENCE};
@@ -197,6 +197,84 @@ fn a_profile_shows_who_computes_and_nobody_else() {
         system.kill(main);
         first.join().unwrap();
     });
+}
+
+/// The profile of a program, as soon as a line of it is as wanted.
+fn profile_with(system: &RunningSystem, profiled: &Profiled, is_wanted: impl Fn(&str) -> bool) -> Sampled {
+    let start = Instant::now();
+    loop {
+        let profile = system.profile(profiled, Duration::from_millis(300)).unwrap();
+        if profile.folded.lines().any(&is_wanted) {
+            return profile;
+        }
+        assert!(start.elapsed() < PATIENCE, "{profile:?}");
+    }
+}
+
+#[test]
+fn time_in_host_calls_is_told_apart() {
+    let host = host(false);
+    let program = host.program(&guests::bytes("stacks", Profile::Debug));
+    let system = program.args(["one_calls"]).start();
+    let is_call = |line: &str| line.contains("stacks::asks;") && line.contains(";[host] ");
+    let profile = profile_with(&system, &Profiled::default(), is_call);
+    // A host function is the innermost.
+    for line in profile.folded.lines().filter(|line| line.contains("[host] ")) {
+        let stack = line.rsplit_once(' ').unwrap().0;
+        assert!(stack.rsplit(';').next().unwrap().starts_with("[host] "), "{line}");
+    }
+    assert!(
+        !profile.folded.contains("[waits]") && profile.waited_ms == 0,
+        "{profile:?}"
+    );
+    let counts = profile.folded.lines().map(|line| line.rsplit_once(' ').unwrap().1);
+    let sum: u64 = counts.map(|count| count.parse::<u64>().unwrap()).sum();
+    assert_eq!(sum, profile.samples);
+}
+
+fn waits_are_in_a_profile(freezes: bool) {
+    let host = host(freezes);
+    let system = every_kind_of_wait(&host);
+    let profiled = Profiled {
+        waiting: true,
+        ..Profiled::default()
+    };
+    for (function, wait) in [
+        ("receives", "[waits] a message on channel #"),
+        ("sends", "[waits] room in channel #"),
+        ("receives_mail", "[waits] mail"),
+        ("calls", "[waits] an answer of #"),
+        ("joins", "[waits] the end of #"),
+        ("sleeps", "[waits] a point in time"),
+        ("selects", "[waits] one of several things"),
+        ("accepts", "[waits] the network"),
+    ] {
+        // The stacks of frozen processes are not read.
+        let is_there = |line: &str| line.contains(wait) && (freezes || line.contains(&format!("stacks::{function}")));
+        let profile = profile_with(&system, &profiled, is_there);
+        assert!(profile.waited_ms > 0, "{profile:?}");
+        let waits = profile.folded.lines().filter(|line| line.contains("[waits] "));
+        let counts = waits.map(|line| line.rsplit_once(' ').unwrap().1);
+        let sum: u64 = counts.map(|count| count.parse::<u64>().unwrap()).sum();
+        assert_eq!(sum, profile.waited_ms);
+    }
+    for process in system.processes().iter().filter(|_| freezes) {
+        let snapshot = &process.snapshot;
+        assert!(
+            snapshot.is_frozen || snapshot.wait.is_none_or(|(wait, _)| !wait.is_freezable()),
+            "{snapshot:?}"
+        );
+    }
+}
+
+#[test]
+fn processes_that_wait_are_in_a_profile_on_request() {
+    waits_are_in_a_profile(false);
+}
+
+#[test]
+fn frozen_processes_are_in_a_profile_and_stay_frozen() {
+    waits_are_in_a_profile(true);
 }
 
 /// Runs all scenarios of a guest, which assert what they have to show, while a thread asks for the stacks of all processes without

@@ -15,11 +15,12 @@ const COLUMNS = [
   { name: "State" },
   { name: "Mailbox", order: "mailbox", of: (process) => number(process.mailbox), figure: true },
   { name: "Mail", order: "mailbox-bytes", of: (process) => size(process.mailbox_bytes), figure: true, wide: true },
+  { name: "Oldest", order: "oldest", of: (process) => (process.oldest_mail_ms == null ? "–" : time(process.oldest_mail_ms)), figure: true, wide: true },
   { name: "Memory", order: "memory", of: (process) => size(process.memory_bytes), figure: true },
   { name: "On a core", order: "time", of: (process) => time(process.cpu_ms), figure: true, wide: true },
   { name: "Parent", wide: true },
 ];
-const ORDERS = { id: "id", mailbox: "entries in the mailbox", "mailbox-bytes": "bytes of mail", memory: "memory", time: "time on a core" };
+const ORDERS = { id: "id", mailbox: "entries in the mailbox", "mailbox-bytes": "bytes of mail", oldest: "age of the oldest mail", memory: "memory", time: "time on a core" };
 const STATES = { "": "any state", running: "running", ready: "ready", waiting: "waiting" };
 
 export function show(main, { query, update, signal }) {

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use fxprof_processed_profile::{
-    CategoryHandle, CpuDelta, Frame, FrameFlags, FrameInfo, Profile, SamplingInterval, ThreadHandle, Timestamp,
+    CategoryColor, CategoryHandle, CpuDelta, Frame, FrameFlags, FrameInfo, Profile, SamplingInterval, ThreadHandle,
+    Timestamp,
 };
 
 /// Converts folded stacks to a profile. Each line holds the process, then functions, the outermost first, separated by
@@ -16,6 +17,13 @@ pub(super) fn profile(program: &str, folded: &str) -> serde_json::Result<String>
     let mut profile = Profile::new(program, SystemTime::now().into(), SamplingInterval::from_millis(1));
     let begin = Timestamp::from_millis_since_reference(0.0);
     let all = profile.add_process(program, 1, begin);
+    let host = profile.add_category("Host", CategoryColor::Blue);
+    let waits = profile.add_category("Waiting", CategoryColor::Gray);
+    let category = |function: &str| match function {
+        function if function.starts_with("[host]") => host,
+        function if function.starts_with("[waits]") => waits,
+        _ => CategoryHandle::OTHER,
+    };
     let mut threads: HashMap<&str, (ThreadHandle, u64)> = HashMap::new();
     for line in folded.lines() {
         let Some((stack, count)) = line.rsplit_once(' ') else {
@@ -35,13 +43,17 @@ pub(super) fn profile(program: &str, folded: &str) -> serde_json::Result<String>
             .filter(|function| !function.is_empty())
             .map(|function| FrameInfo {
                 frame: Frame::Label(profile.intern_string(function)),
-                category_pair: CategoryHandle::OTHER.into(),
+                category_pair: category(function).into(),
                 flags: FrameFlags::empty(),
             })
             .collect();
         let stack = profile.intern_stack_frames(*thread, frames.into_iter());
         let time = Timestamp::from_millis_since_reference(*at as f64);
-        let spent = CpuDelta::from_millis(count as f64);
+        let is_wait = functions
+            .rsplit(';')
+            .next()
+            .is_some_and(|last| last.starts_with("[waits]"));
+        let spent = CpuDelta::from_millis(if is_wait { 0.0 } else { count as f64 });
         profile.add_sample(*thread, time, stack, spent, i32::try_from(count).unwrap_or(i32::MAX));
         *at += count;
     }
@@ -57,7 +69,7 @@ mod tests {
     /// Read as the format is described: tables of indices into others.
     #[test]
     fn each_process_is_a_thread_with_its_stacks() {
-        let folded = "#3 shop;main;sum 5\n#4 till;main 2\n#3 shop;main 1\n";
+        let folded = "#3 shop;main;sum 5\n#4 till;main;[waits] mail 2\n#3 shop;main;[host] channel_receive 1\n";
         let text = profile("shop.wasm", folded).unwrap();
         let profile: Value = serde_json::from_str(&text).unwrap();
         assert!(profile["meta"]["preprocessedProfileVersion"].as_u64().unwrap() > 40);
@@ -86,5 +98,16 @@ mod tests {
             stack = number("stackTable", "prefix", at);
         }
         assert_eq!(found, ["sum", "main"]);
+        // Waiting takes no time of a processor, and the host has a category of its own.
+        assert_eq!(
+            threads[0]["samples"]["threadCPUDelta"],
+            serde_json::json!([5_000, 1_000])
+        );
+        assert_eq!(threads[1]["samples"]["threadCPUDelta"], serde_json::json!([0]));
+        let categories = profile["meta"]["categories"].as_array().unwrap();
+        let place = |name: &str| categories.iter().position(|category| category["name"] == name).unwrap();
+        let last = threads[0]["samples"]["stack"][1].as_u64().unwrap() as usize;
+        let frame = number("stackTable", "frame", last).unwrap();
+        assert_eq!(number("frameTable", "category", frame), Some(place("Host")));
     }
 }

@@ -67,10 +67,16 @@ fn draw(svg: &mut String, (name, call): (&str, &Call<'_>), (x, y): (f64, f64), (
             .bytes()
             .fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
             % 35;
+    // Time in the host is blue, and waiting is grey.
+    let colour = match name {
+        name if name.starts_with("[host]") => format!("hsl({},70%,72%)", 190 + hue),
+        name if name.starts_with("[waits]") => "#ccc".to_owned(),
+        _ => format!("hsl({hue},85%,65%)"),
+    };
     let (name, shown) = (escaped(name), escaped(&shown));
     let _ = writeln!(
         svg,
-        r#"<g><title>{name}: {} samples, {share:.2} %</title><rect x="{x:.2}" y="{y:.2}" width="{:.2}" height="{:.2}" fill="hsl({hue},85%,65%)"/><text x="{:.2}" y="{:.2}">{shown}</text></g>"#,
+        r#"<g><title>{name}: {} samples, {share:.2} %</title><rect x="{x:.2}" y="{y:.2}" width="{:.2}" height="{:.2}" fill="{colour}"/><text x="{:.2}" y="{:.2}">{shown}</text></g>"#,
         call.count,
         width - 0.2,
         ROW - 1.0,
@@ -105,6 +111,15 @@ mod tests {
         );
         assert!(
             svg.contains(r#"<title>c: 1 samples, 25.00 %</title><rect x="900.00" y="17.00""#),
+            "{svg}"
+        );
+        let svg = graph("a;[host] channel_receive 3\na;[waits] mail 1\n");
+        let colour = |name| {
+            let line = svg.lines().find(|line| line.contains(name)).unwrap();
+            line.split_once("fill=\"").unwrap().1.split_once('"').unwrap().0
+        };
+        assert!(
+            colour("[host]").starts_with("hsl(2") && colour("[waits]") == "#ccc",
             "{svg}"
         );
         assert!(graph("").ends_with("</svg>\n"));

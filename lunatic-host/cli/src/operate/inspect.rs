@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use lunatic_admin::list::ListView;
 use lunatic_admin::stack::{FrameView, StackView};
 use lunatic_admin::view::{LimitView, ProcessView, RightsView};
 use lunatic_host::Id;
@@ -15,6 +16,8 @@ struct Inspected {
     #[serde(flatten)]
     process: ProcessView,
     stack: StackView,
+    /// Its oldest unread mail.
+    mail: ListView,
 }
 
 pub(super) fn run(process: Id, at: &At) -> anyhow::Result<()> {
@@ -23,9 +26,15 @@ pub(super) fn run(process: Id, at: &At) -> anyhow::Result<()> {
     let inspected = Inspected {
         process: client.get(&path)?,
         stack: client.get(&format!("{path}/stack"))?,
+        mail: client.get(&format!("{path}/mail?limit={MAIL_SHOWN}"))?,
     };
     at.print(&inspected, || {
-        format!("{}\n{}", whole(&inspected.process), stack(&inspected.stack))
+        let Inspected {
+            process,
+            stack: seen,
+            mail: unread,
+        } = &inspected;
+        format!("{}{}\n{}", whole(process), mail(unread), stack(seen))
     })
 }
 
@@ -37,10 +46,13 @@ fn whole(view: &ProcessView) -> String {
     };
     let relations = view.relations.clone().unwrap_or_default();
     let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    let state = match &view.waits_for {
+    let mut state = match &view.waits_for {
         Some(what) => format!("{} for {what}", view.state),
         None => view.state.clone(),
     };
+    if let Some(ms) = view.stopped_ms {
+        state += &format!(", for {}", time(ms.into()));
+    }
     let lines = [
         ("process", view.id.clone()),
         ("names", list(&view.names, view.names_len)),
@@ -57,9 +69,11 @@ fn whole(view: &ProcessView) -> String {
         (
             "mailbox",
             format!(
-                "{} entries, {}; {} have come so far",
+                "{} entries, {}{}; {} have come so far",
                 view.mailbox,
                 size(view.mailbox_bytes),
+                view.oldest_mail_ms
+                    .map_or_else(String::new, |age| format!(", the oldest {} old", time(age))),
                 view.mail_total
             ),
         ),
@@ -110,6 +124,41 @@ fn rights(rights: &RightsView) -> String {
     lines.extend(limits.iter().map(|(of, text)| (&**of, text.clone())));
     format!("\n{}", facts(&lines))
 }
+
+/// The unread mail, the oldest first.
+fn mail(list: &ListView) -> String {
+    if list.rows.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\nunread mail, the oldest first\n");
+    for row in &list.rows {
+        let field = |name: &str| row[name].as_str();
+        let of_type = field("type_name").map_or_else(
+            || format!("with tag {}", field("tag").unwrap_or_default()),
+            |name| format!("of type {name}"),
+        );
+        let from = field("from").map_or_else(String::new, |from| format!(" from {from}"));
+        let len = size(
+            row["len"]
+                .as_u64()
+                .and_then(|len| usize::try_from(len).ok())
+                .unwrap_or_default(),
+        );
+        let _ = match field("kind") {
+            Some("message") => writeln!(text, "  a message{from} {of_type}, {len}"),
+            Some("exit") => writeln!(text, "  an exit signal{from}"),
+            Some("down") => writeln!(text, "  the end{}", from.replace(" from", " of")),
+            _ => writeln!(text, "  an order to change its code"),
+        };
+    }
+    if list.matched > list.rows.len() {
+        let _ = writeln!(text, "  and {} more", list.matched - list.rows.len());
+    }
+    text
+}
+
+/// How much of the unread mail is shown.
+const MAIL_SHOWN: usize = 8;
 
 /// The stack, as in a crash report.
 fn stack(view: &StackView) -> String {

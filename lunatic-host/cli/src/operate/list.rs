@@ -36,13 +36,22 @@ impl List {
 /// The fields of a row, in the order of the columns. Numbers are right-aligned.
 fn columns(what: &str) -> &'static [&'static str] {
     match what {
-        "channels" => &["channel", "owner", "messages", "bytes", "bound", "receivers", "senders"],
+        "channels" => &[
+            "channel",
+            "owner",
+            "messages",
+            "bytes",
+            "oldest_ms",
+            "bound",
+            "receivers",
+            "senders",
+        ],
         "names" | "groups" => &["process", "name"],
         "sockets" => &["socket", "owner", "kind", "local", "peer"],
         "versions" => &["version", "processes", "current", "module"],
         "nodes" => &["node", "name", "state", "queued_bytes", "attributes"],
         "modules" => &["processes", "memory_bytes", "module"],
-        _ => &["worker", "cpu_ms", "woken", "fresh", "burners"],
+        _ => &["worker", "cpu_ms", "woken", "fresh", "burners", "steals"],
     }
 }
 
@@ -66,6 +75,7 @@ fn head(column: &str) -> &str {
         "memory_bytes" => "memory",
         "queued_bytes" => "queued",
         "cpu_ms" => "time",
+        "oldest_ms" => "oldest",
         _ => column,
     }
 }
@@ -76,7 +86,7 @@ fn cell(column: &str, value: &Value) -> String {
         (_, Value::Null) => "-".to_owned(),
         ("bytes" | "memory_bytes" | "queued_bytes", _) => size(usize::try_from(number).unwrap_or(usize::MAX)),
         ("current", _) => if value == &Value::Bool(true) { "yes" } else { "" }.to_owned(),
-        ("cpu_ms", _) => super::time(number),
+        ("cpu_ms" | "oldest_ms", _) => super::time(number),
         (_, Value::String(text)) => text.clone(),
         _ => value.to_string(),
     }
@@ -89,13 +99,13 @@ mod tests {
     #[test]
     fn tables_have_figures_below_each_other_and_say_what_is_left_out() {
         let rows = r##"{"matched": 3, "rows": [
-            {"channel": "#1", "owner": "#10", "messages": 1000, "bytes": 2048, "bound": null, "receivers": 0, "senders": 2},
-            {"channel": "#20", "owner": "#1", "messages": 7, "bytes": 100, "bound": 8, "receivers": 0, "senders": 0}]}"##;
+            {"channel": "#1", "owner": "#10", "messages": 1000, "bytes": 2048, "oldest_ms": 1500, "bound": null, "receivers": 0, "senders": 2},
+            {"channel": "#20", "owner": "#1", "messages": 7, "bytes": 100, "oldest_ms": null, "bound": 8, "receivers": 0, "senders": 0}]}"##;
         let view = serde_json::from_str(rows).unwrap();
         let expected = "\
-CHANNEL  OWNER  MESSAGES    BYTES  BOUND  RECEIVERS  SENDERS
-#1       #10        1000  2.0 KiB      -          0        2
-#20      #1            7    100 B      8          0        0
+CHANNEL  OWNER  MESSAGES    BYTES  OLDEST  BOUND  RECEIVERS  SENDERS
+#1       #10        1000  2.0 KiB   1.5 s      -          0        2
+#20      #1            7    100 B       -      8          0        0
 1 to 2 of 3
 ";
         assert_eq!(text(columns("channels"), &view, 0), expected);

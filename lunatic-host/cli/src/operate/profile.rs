@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use lunatic_admin::stack::ProfileView;
 use lunatic_host::Id;
 
-use super::{At, firefox, flame};
+use super::{At, firefox, flame, time};
 
 /// The most stacks that are printed if no file is given.
 const PRINTED_MAX: usize = 20;
@@ -30,6 +30,10 @@ pub struct Profile {
     /// Keep the stacks of different processes apart
     #[arg(long)]
     by_process: bool,
+
+    /// Include processes that wait, with what they wait for, for as long as they wait
+    #[arg(long)]
+    waiting: bool,
 
     /// Write all stacks to a file: a flame graph if its name ends in .svg; a profile for profiler.firefox.com, with a
     /// thread for each process, if it ends in .json; otherwise one line per stack, which other tools can draw
@@ -73,6 +77,9 @@ impl Profile {
         if self.by_process || self.extension() == Some("json") {
             query.append_pair("by", "process");
         }
+        if self.waiting {
+            query.append_pair("waiting", "yes");
+        }
         format!("/v1/profile?{}", query.finish())
     }
 }
@@ -82,6 +89,9 @@ fn summary(view: &ProfileView, stacks_max: usize) -> String {
     let mut text = format!("{} samples, a millisecond each", view.samples);
     if view.left_out > 0 {
         text += &format!("; {} more were left out", view.left_out);
+    }
+    if view.waited_ms > 0 {
+        text += &format!("; {} of waiting", time(view.waited_ms));
     }
     text.push('\n');
     for line in view.folded.lines().take(stacks_max) {

@@ -7,7 +7,7 @@ use super::{At, size, time, width};
 /// Which processes, and in which order.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Ps {
-    /// Sort by this: the smallest id first, or the largest of any other value
+    /// Sort by this: the smallest id first, the oldest mail first, or the largest of any other value
     #[arg(long, value_name = "WHAT", default_value = "id",
         value_parser = ORDERS)]
     sort: String,
@@ -51,7 +51,7 @@ impl Ps {
 }
 
 /// The orders of a list.
-pub(super) const ORDERS: [&str; 5] = ["id", "mailbox", "mailbox-bytes", "memory", "time"];
+pub(super) const ORDERS: [&str; 6] = ["id", "mailbox", "mailbox-bytes", "memory", "time", "oldest"];
 
 /// The URL path of a page.
 pub(super) fn path(order: &str, limit: usize, skip: usize, filters: &[(&str, Option<&str>)]) -> String {
@@ -68,8 +68,8 @@ pub(super) fn path(order: &str, limit: usize, skip: usize, filters: &[(&str, Opt
     format!("/v1/processes?{}", query.finish())
 }
 
-const HEAD: [&str; 8] = [
-    "PROCESS", "PARENT", "STATE", "MAILBOX", "BYTES", "MEMORY", "TIME", "NAME",
+const HEAD: [&str; 9] = [
+    "PROCESS", "PARENT", "STATE", "MAILBOX", "BYTES", "OLDEST", "MEMORY", "TIME", "NAME",
 ];
 
 /// Lines of at most `width` characters; the last column is cut if necessary.
@@ -78,14 +78,14 @@ pub(super) fn table(page: &PageView, skip: usize, width: Option<usize>) -> Strin
     rows.extend(page.processes.iter().map(row));
     let mut text = String::new();
     // Numbers are right-aligned.
-    for line in super::table::lines(&rows, |column| (3..=6).contains(&column)) {
+    for line in super::table::lines(&rows, |column| (3..=7).contains(&column)) {
         text.extend(line.chars().take(width.unwrap_or(usize::MAX)));
         text.push('\n');
     }
     text + &super::table::part(skip, page.processes.len(), page.matched)
 }
 
-fn row(process: &ProcessView) -> [String; 8] {
+fn row(process: &ProcessView) -> [String; 9] {
     let state = match &process.waits_for {
         Some(what) if process.is_frozen => format!("frozen: {what}"),
         Some(what) => format!("waits: {what}"),
@@ -97,6 +97,7 @@ fn row(process: &ProcessView) -> [String; 8] {
         state,
         process.mailbox.to_string(),
         size(process.mailbox_bytes),
+        process.oldest_mail_ms.map_or_else(|| "-".to_owned(), time),
         size(process.memory_bytes),
         time(process.cpu_ms),
         process.title.clone(),

@@ -17,6 +17,7 @@ use self::state::State;
 pub use self::waiting::WaitFor;
 use self::waiting::Waiting;
 use crate::address::Id;
+use crate::arrivals::Moment;
 use crate::budget::{Exhausted, Payer, Purse};
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
@@ -71,6 +72,8 @@ pub struct Process<H: Host> {
     picked: AtomicU32,
     /// How often a run ended with its time slice, and not in a wait.
     preempted: AtomicU32,
+    /// When it last stopped running, in milliseconds modulo 2³².
+    stopped: AtomicU32,
     /// The number of time slices that ended while it ran.
     slices: AtomicU64,
     frozen: AtomicBool,
@@ -108,6 +111,7 @@ impl<H: Host> Process<H> {
             preempted_slice: AtomicU32::new(slice as u32),
             picked: AtomicU32::new(0),
             preempted: AtomicU32::new(0),
+            stopped: AtomicU32::new(0),
             slices: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
@@ -155,6 +159,16 @@ impl<H: Host> Process<H> {
         self.runs.store(runs, Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
+    }
+
+    /// The worker that has the process stops running it.
+    pub(crate) fn set_stopped(&self, now: Moment) {
+        self.stopped.store(now.0 as u32, Ordering::Relaxed);
+    }
+
+    /// How long ago it last stopped running, in milliseconds modulo 2³².
+    pub(crate) fn stopped_for(&self, now: Moment) -> u32 {
+        (now.0 as u32).wrapping_sub(self.stopped.load(Ordering::Relaxed))
     }
 
     /// Called by its worker when its time slice is over: returns whether this was an exception, in the middle of a

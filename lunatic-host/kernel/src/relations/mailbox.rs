@@ -13,6 +13,7 @@ use lunatic_sys::trace::Context;
 use smallvec::SmallVec;
 
 use crate::address::Id;
+use crate::arrivals::Moment;
 use crate::budget::Exhausted;
 use crate::relations::pieces::Pieces;
 use crate::small_map::{FEW_MAX, SmallMap};
@@ -102,12 +103,18 @@ impl Mail {
     }
 }
 
+/// The number of an entry is the time of its arrival in milliseconds, shifted by this many bits, or the number of the
+/// entry before it plus 1, whichever is larger. So an entry needs no room for its time, and numbers always grow: more
+/// than a million entries in a millisecond only make the time of the last ones a little too late.
+const TIME_SHIFT: u32 = 20;
+
 /// No slot.
 const NONE: u32 = u32::MAX;
 
 struct Slot {
     mail: Option<Mail>,
-    /// Grows with each entry, which shows which of two is older.
+    /// Grows with each entry, which shows which of two is older; the upper bits are the time at which it arrived
+    /// ([`TIME_SHIFT`]). 0 for an entry that was put before all others.
     number: u64,
     /// Its neighbours in the list of all entries, and in the list of its tag. In a free slot, the former holds the next
     /// free one.
@@ -200,7 +207,10 @@ pub struct Mailbox {
     len: usize,
     /// The bytes of the entries outside of their slots.
     outside: usize,
+    /// The number of the entry that arrived last.
     number: u64,
+    /// How many entries have arrived.
+    total: u64,
 }
 
 impl Default for Mailbox {
@@ -217,6 +227,7 @@ impl Default for Mailbox {
             len: 0,
             outside: 0,
             number: 0,
+            total: 0,
         }
     }
 }
@@ -244,7 +255,19 @@ impl Mailbox {
 
     /// How many entries there have been.
     pub(crate) fn total(&self) -> u64 {
-        self.number
+        self.total
+    }
+
+    /// When the oldest entry arrived; `None` without entries.
+    pub(crate) fn oldest(&self) -> Option<Moment> {
+        // Entries that were put before all others have no time.
+        let number = |place: u32| self.slots[place].number;
+        let mut first = self.all.oldest;
+        while first != NONE && number(first) == 0 {
+            first = self.slots[first].links[ALL].newer;
+        }
+        let places = [first, self.handed].into_iter().filter(|place| *place != NONE);
+        places.map(|place| Moment(number(place) >> TIME_SHIFT)).min()
     }
 
     /// All entries, the oldest first. An entry that was handed over has arrived for an owner that found nothing else.
@@ -258,10 +281,11 @@ impl Mailbox {
             .map(|place| self.mail(place))
     }
 
-    /// Appends an entry, if `charge` permits the growth of [`size`](Self::size).
+    /// Appends an entry that arrives `now`, if `charge` permits the growth of [`size`](Self::size).
     pub fn push(
         &mut self,
         mail: Mail,
+        now: Moment,
         charge: impl FnOnce(usize) -> Result<(), Exhausted>,
     ) -> Result<Pushed, Exhausted> {
         let tag = mail.tag;
@@ -285,7 +309,7 @@ impl Mailbox {
             self.slots.grow();
         }
         self.outside += outside;
-        let place = self.fill_slot(mail);
+        let place = self.fill_slot(mail, now);
         // The owner would only take it out of the lists again, as its next action.
         if wake && self.takes {
             self.handed = place;
@@ -325,8 +349,9 @@ impl Mailbox {
     }
 
     /// Puts an entry into a slot, for which there is room; it is in no list yet.
-    fn fill_slot(&mut self, mail: Mail) -> u32 {
-        self.number += 1;
+    fn fill_slot(&mut self, mail: Mail, now: Moment) -> u32 {
+        self.number = (self.number + 1).max(now.0 << TIME_SHIFT);
+        self.total += 1;
         self.fill_slot_as(mail, self.number)
     }
 
@@ -553,7 +578,7 @@ mod tests {
     }
 
     fn push(mailbox: &mut Mailbox, mail: Mail) -> Pushed {
-        mailbox.push(mail, |_| Ok(())).unwrap()
+        mailbox.push(mail, Moment::default(), |_| Ok(())).unwrap()
     }
 
     #[test]
@@ -604,10 +629,10 @@ mod tests {
         for number in 0..1000 {
             let mut mail = message(number % 7, 0);
             mail.body.resize(number as usize, 1);
-            let refused = mailbox.push(mail.clone(), |_| Err(EXHAUSTED));
+            let refused = mailbox.push(mail.clone(), Moment::default(), |_| Err(EXHAUSTED));
             if refused.is_err() {
                 assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize));
-                let pushed = mailbox.push(mail, |bytes| {
+                let pushed = mailbox.push(mail, Moment::default(), |bytes| {
                     charged += bytes;
                     Ok(())
                 });
@@ -642,6 +667,41 @@ mod tests {
         );
         mailbox.close(reference);
         assert_eq!(mailbox.len(), 1);
+    }
+
+    /// Whatever is taken out of the middle, and whether the clock stands still or goes back.
+    #[test]
+    fn the_time_of_the_oldest_entry_is_known() {
+        let mut mailbox = Mailbox::default();
+        let mut push = |tag, ms| {
+            let pushed = mailbox.push(message(tag, 0), Moment(ms), |_| Ok(()));
+            assert!(matches!(pushed, Ok(Pushed::Queued { .. })));
+        };
+        for (tag, ms) in [(1, 10), (2, 10), (1, 25), (2, 24), (1, 40)] {
+            push(tag, ms);
+        }
+        let oldest = |mailbox: &Mailbox| mailbox.oldest().map(|moment| moment.0);
+        assert_eq!((oldest(&mailbox), mailbox.total()), (Some(10), 5));
+        mailbox.take(&[1]).unwrap();
+        assert_eq!(oldest(&mailbox), Some(10), "of another tag");
+        mailbox.take(&[2]).unwrap();
+        let change = Mail {
+            kind: Kind::Change,
+            ..message(7, 0)
+        };
+        let change = Mail {
+            body: Body::new(),
+            ..change
+        };
+        mailbox.push_first(change, |_| Ok(())).unwrap();
+        assert_eq!(oldest(&mailbox), Some(25), "what is put before all others has no time");
+        mailbox.take(&[1]).unwrap();
+        assert_eq!(oldest(&mailbox), Some(25), "time does not go back");
+        while mailbox.take(&[]).is_some() {}
+        assert_eq!(oldest(&mailbox), None);
+        mailbox.wait_to_take(&[]);
+        mailbox.push(message(3, 0), Moment(50), |_| Ok(())).unwrap();
+        assert_eq!((oldest(&mailbox), mailbox.total()), (Some(50), 6), "handed over");
     }
 
     #[test]

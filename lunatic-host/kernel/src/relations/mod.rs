@@ -14,6 +14,7 @@ use lunatic_sys::codes::{REFERENCE_BIT, TAG_SIGNAL};
 use self::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use self::outgoing::Outgoing;
 use crate::address::{Id, Peer};
+use crate::arrivals::Moment;
 use crate::aside::steps_to_drop;
 use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
@@ -187,11 +188,11 @@ impl Relations {
         }
     }
 
-    /// Puts mail where it belongs, and charges the process for it; does nothing if the process cannot pay.
-    pub(crate) fn push(&mut self, mail: Mail, purse: Purse<'_>) -> Result<Pushed, Exhausted> {
+    /// Puts mail that arrives `now` where it belongs, and charges the process for it; does nothing if the process cannot pay.
+    pub(crate) fn push(&mut self, mail: Mail, now: Moment, purse: Purse<'_>) -> Result<Pushed, Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
         let mut paid = 0;
-        let pushed = self.place(mail, |bytes| {
+        let pushed = self.place(mail, now, |bytes| {
             purse.charge(Resource::Messages, bytes)?;
             paid = bytes;
             Ok(())
@@ -213,7 +214,12 @@ impl Relations {
         wakes
     }
 
-    fn place(&mut self, mail: Mail, charge: impl FnOnce(usize) -> Result<(), Exhausted>) -> Result<Pushed, Exhausted> {
+    fn place(
+        &mut self,
+        mail: Mail,
+        now: Moment,
+        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
+    ) -> Result<Pushed, Exhausted> {
         match &mut self.outgoing {
             // What comes after the answer is dropped.
             Some(call) if call.is_for(mail.tag) && call.is_answered() => Ok(Pushed::Dropped),
@@ -226,7 +232,7 @@ impl Relations {
                     wake: call.answer(mail),
                 })
             }
-            _ => self.mailbox.push(mail, charge),
+            _ => self.mailbox.push(mail, now, charge),
         }
     }
 
@@ -408,7 +414,7 @@ mod tests {
                 tag: 1,
                 body: Body::from_vec(vec![0; len]),
             };
-            relations.mailbox.push(mail, |_| Ok(())).unwrap();
+            relations.mailbox.push(mail, Moment::default(), |_| Ok(())).unwrap();
             relations.count()
         };
         // The message, and the list of its tag.

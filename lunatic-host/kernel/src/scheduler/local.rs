@@ -1,6 +1,7 @@
 //! The queues of one worker, and the order in which it takes from them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Steal, Worker};
@@ -55,6 +56,7 @@ impl<P: Runnable> Local<P> {
             woken: self.woken.stealer(),
             fresh: self.fresh.stealer(),
             burners: self.burners.stealer(),
+            steals: AtomicU64::new(0),
         }
     }
 

@@ -81,11 +81,13 @@ pub struct Scheduler<P> {
     on_busy: Box<dyn Fn() + Send + Sync>,
 }
 
-/// What other workers may take from a worker.
+/// What others may take from a worker, and what it has taken from others.
 struct Remote<P> {
     woken: Stealer<Unit<P>>,
     fresh: Stealer<Unit<P>>,
     burners: Stealer<Unit<P>>,
+    /// How often the worker has stolen. Only the worker adds to it.
+    steals: AtomicU64,
 }
 
 /// How many processes wait for a worker, per queue: see the documentation of the module. Hand-off slots are not
@@ -252,6 +254,12 @@ impl<P: Runnable> Scheduler<P> {
         self.remotes.iter().map(of).collect()
     }
 
+    /// Returns how often each worker has taken processes from the queues of another.
+    pub fn steals(&self) -> Vec<u64> {
+        let steals = |remote: &Remote<P>| remote.steals.load(Ordering::Relaxed);
+        self.remotes.iter().map(steals).collect()
+    }
+
     /// Returns whether any worker is awake.
     pub fn is_busy(&self) -> bool {
         !self.parking.all_asleep()
@@ -312,7 +320,10 @@ impl<P: Runnable> Scheduler<P> {
                         theirs.steal_batch_and_pop(own)
                     });
                     match stolen {
-                        Some(Steal::Success(process)) => return Some(process),
+                        Some(Steal::Success(process)) => {
+                            self.remotes[me].steals.fetch_add(1, Ordering::Relaxed);
+                            return Some(process);
+                        }
                         Some(Steal::Retry) => {}
                         Some(Steal::Empty) | None => break,
                     }
@@ -416,5 +427,26 @@ mod tests {
         scheduler.tick(2);
         assert_eq!(next(), Some("another sleeper"));
         scheduler.leave();
+    }
+
+    #[test]
+    fn steals_are_counted_for_the_worker_that_steals() {
+        let machine: Arc<dyn Environment> = Arc::new(Machine::new(|| Duration::ZERO));
+        let (scheduler, seats) = Scheduler::new(2, &machine, || {}, || {});
+        let mut seats = seats.into_iter();
+        scheduler.enter(seats.next().expect("there are two workers"));
+        for _ in 0..10 {
+            scheduler.requeue(Arc::new(Thing("of the first")));
+        }
+        assert!(scheduler.next().is_some());
+        assert_eq!(scheduler.steals(), [0, 0], "its own are not stolen");
+        let first = scheduler.leave().expect("it has a seat");
+        scheduler.enter(seats.next().expect("there are two workers"));
+        assert!(scheduler.next().is_some());
+        assert_eq!(scheduler.steals(), [0, 1]);
+        assert!(scheduler.next().is_some());
+        assert_eq!(scheduler.steals(), [0, 1], "several were taken at a time");
+        scheduler.leave();
+        drop(first);
     }
 }

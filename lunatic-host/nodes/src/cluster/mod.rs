@@ -38,7 +38,7 @@ use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::identity::{Identity, NodeId};
 use crate::names::Conflict;
-use crate::node::{Event, Member, Node, Refusal, SendRefusal, Settings};
+use crate::node::{Event, History, Member, Node, Refusal, SendRefusal, Settings};
 use crate::record::{Hash, Read, Record};
 use crate::store::FetchRefusal;
 use crate::traffic::Pressure;
@@ -215,6 +215,11 @@ impl<H: Host> Cluster<H> {
     /// All nodes that this one is connected to or tries to reach.
     pub fn members(&self) -> Vec<Member> {
         self.shared.node.lock().members().collect()
+    }
+
+    /// What has happened with all other nodes together, including those that are no longer known.
+    pub fn totals(&self) -> History {
+        self.shared.node.lock().totals()
     }
 
     /// The identity of a node that this one is connected to or tries to reach.

@@ -211,6 +211,18 @@ pub struct History {
     pub last_loss: Option<Loss>,
 }
 
+impl History {
+    /// Both together. The last loss is that of `other`, if it has one.
+    fn with(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            received: self.received + other.received,
+            losses: self.losses + other.losses,
+            last_loss: other.last_loss.or(self.last_loss),
+        }
+    }
+}
+
 /// How much a node keeps because of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
@@ -251,6 +263,8 @@ pub struct Node {
     id: NodeId,
     trust: Box<dyn Trust>,
     lines: BTreeMap<NodeId, Known>,
+    /// What has happened with nodes that are no longer known.
+    past: History,
     /// Nodes whose hellos are ignored until then.
     barred: BTreeMap<NodeId, Duration>,
     session: u64,
@@ -275,6 +289,7 @@ impl Node {
             id,
             trust,
             lines: BTreeMap::new(),
+            past: History::default(),
             barred: BTreeMap::new(),
             names: Names::new(id),
             store: Store::default(),
@@ -307,6 +322,19 @@ impl Node {
             history: known.history,
             up_for: known.is_up.then(|| self.now.saturating_sub(known.up_since)),
         })
+    }
+
+    /// What has happened with all other nodes together, including those that are no longer known.
+    pub fn totals(&self) -> History {
+        let lines = self.lines.values();
+        lines.fold(self.past, |all, known| all.with(known.history))
+    }
+
+    /// Removes a node, and keeps what has happened with it for the totals.
+    fn forget(&mut self, node: NodeId) {
+        if let Some(known) = self.lines.remove(&node) {
+            self.past = self.past.with(known.history);
+        }
     }
 
     /// The identity of a node that this one is connected to or tries to reach.
@@ -372,7 +400,7 @@ impl Node {
             .iter()
             .filter(|(_, known)| !known.is_proven && known.line.traffic.is_none());
         if let Some(node) = unproved.next().map(|(node, _)| *node) {
-            self.lines.remove(&node);
+            self.forget(node);
         }
     }
 
@@ -417,7 +445,7 @@ impl Node {
             self.frames.push((identity, bye));
         }
         self.lose(now, node, Loss::Violation);
-        self.lines.remove(&node);
+        self.forget(node);
         self.barred.retain(|_, until| *until > now);
         if self.barred.len() < LINES_MAX {
             self.barred.insert(node, now + self.settings.timing.patience);
@@ -498,7 +526,7 @@ impl Node {
         };
         let line = &mut known.line;
         if line.is_forlorn(heard) {
-            self.lines.remove(&node);
+            self.forget(node);
             return;
         }
         if let Some(asks) = line.poll_hello(now) {
@@ -607,6 +635,8 @@ mod tests {
         exchange(&mut nodes, 2 * second, 50 * second);
         assert!(!nodes[0].is_up(other) && !nodes[1].is_up(one));
         assert_eq!(nodes[0].figures().lines, 0);
+        let totals = nodes[0].totals();
+        assert!(totals.sent > 0 && totals.received > 0, "{totals:?}");
         // Then it may try again.
         let seen = nodes[1].identity().clone();
         nodes[0].handle(70 * second, FabricEvent::Seen(seen));

@@ -120,8 +120,13 @@ impl Node {
         for (node, incarnation) in others {
             if incarnation < hello.identity.incarnation {
                 self.lose(now, node, Loss::Replaced);
-                let earlier = self.lines.remove(&node).filter(|known| known.is_proven);
-                history = history.or(earlier.map(|known| known.history));
+                // Only one that has proven it can have been the same node.
+                let is_proven = self.lines.get(&node).is_some_and(|known| known.is_proven);
+                match self.lines.remove(&node) {
+                    Some(earlier) if is_proven && history.is_none() => history = Some(earlier.history),
+                    Some(earlier) => self.past = self.past.with(earlier.history),
+                    None => {}
+                }
             }
         }
         if !self.lines.contains_key(&route.from) {
@@ -131,7 +136,7 @@ impl Node {
         (known.line.rights, known.refused) = (rights, 0);
         (known.is_proven, known.key) = (true, key);
         if let Some(history) = history {
-            known.history = history;
+            known.history = history.with(known.history);
         }
         Ok(())
     }

@@ -19,24 +19,25 @@ use super::call::{
 use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::check_handle;
+use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx};
 use crate::rights::net::Verb;
 use crate::wasm::{Kernel, Socket};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(NAMESPACE, "resolve", |caller, (host, len, port, timeout)| {
+    linker.timed_async(NAMESPACE, "resolve", |caller, (host, len, port, timeout)| {
         Box::new(resolve(caller, host, len, port, timeout))
     })?;
-    linker.func_wrap(NAMESPACE, "tcp_listen", tcp_listen)?;
-    linker.func_wrap_async(NAMESPACE, "tcp_connect", |caller, (address, timeout, out)| {
+    linker.timed(NAMESPACE, "tcp_listen", tcp_listen)?;
+    linker.timed_async(NAMESPACE, "tcp_connect", |caller, (address, timeout, out)| {
         Box::new(tcp_connect(caller, address, timeout, out))
     })?;
-    linker.func_wrap_async(
+    linker.timed_async(
         NAMESPACE,
         "tcp_connect_host",
         |caller, (host, len, port, timeout, out)| Box::new(tcp_connect_host(caller, host, len, port, timeout, out)),
     )?;
-    linker.func_wrap_async(NAMESPACE, "accept", |caller, (id, key, timeout, peer, out)| {
+    linker.timed_async(NAMESPACE, "accept", |caller, (id, key, timeout, peer, out)| {
         Box::new(accept(caller, id, key, timeout, peer, out))
     })?;
     Ok(())

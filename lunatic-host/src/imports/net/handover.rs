@@ -8,12 +8,13 @@ use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::call::{Failure, NAMESPACE, acts, answer};
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::wasm::Process;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "hand_over", hand_over)?;
-    linker.func_wrap(NAMESPACE, "claim", claim)?;
+    linker.timed(NAMESPACE, "hand_over", hand_over)?;
+    linker.timed(NAMESPACE, "claim", claim)?;
     Ok(())
 }
 

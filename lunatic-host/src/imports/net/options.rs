@@ -8,18 +8,19 @@ use wasmtime::{Caller, Linker};
 
 use super::call::{NAMESPACE, answer, check_address, find, write_address};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "local_address", |caller: Caller<'_, Ctx>, id, key, out| {
+    linker.timed(NAMESPACE, "local_address", |caller: Caller<'_, Ctx>, id, key, out| {
         address(caller, id, key, out, Socket::local_address)
     })?;
-    linker.func_wrap(NAMESPACE, "peer_address", |caller: Caller<'_, Ctx>, id, key, out| {
+    linker.timed(NAMESPACE, "peer_address", |caller: Caller<'_, Ctx>, id, key, out| {
         address(caller, id, key, out, Socket::peer_address)
     })?;
-    linker.func_wrap(NAMESPACE, "get_option", get_option)?;
-    linker.func_wrap(NAMESPACE, "set_option", set_option)?;
+    linker.timed(NAMESPACE, "get_option", get_option)?;
+    linker.timed(NAMESPACE, "set_option", set_option)?;
     Ok(())
 }
 

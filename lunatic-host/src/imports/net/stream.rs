@@ -13,6 +13,7 @@ use super::call::{Failure, NAMESPACE, answer, find};
 use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::check_handle;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
@@ -20,19 +21,19 @@ use crate::wasm::Socket;
 const PART_MAX: usize = 1 << 20;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(NAMESPACE, "read", |caller, (id, key, to, len)| {
+    linker.timed_async(NAMESPACE, "read", |caller, (id, key, to, len)| {
         Box::new(receive(caller, id, key, to, len, Socket::try_read))
     })?;
-    linker.func_wrap_async(NAMESPACE, "peek", |caller, (id, key, to, len)| {
+    linker.timed_async(NAMESPACE, "peek", |caller, (id, key, to, len)| {
         Box::new(receive(caller, id, key, to, len, Socket::try_peek))
     })?;
-    linker.func_wrap(NAMESPACE, "try_write", try_write)?;
-    linker.func_wrap_async(NAMESPACE, "write", |caller, (id, key, from, len)| {
+    linker.timed(NAMESPACE, "try_write", try_write)?;
+    linker.timed_async(NAMESPACE, "write", |caller, (id, key, from, len)| {
         Box::new(write(caller, id, key, from, len))
     })?;
-    linker.func_wrap(NAMESPACE, "shutdown", shutdown)?;
-    linker.func_wrap(NAMESPACE, "close", close)?;
-    linker.func_wrap(NAMESPACE, "clone", clone)?;
+    linker.timed(NAMESPACE, "shutdown", shutdown)?;
+    linker.timed(NAMESPACE, "close", close)?;
+    linker.timed(NAMESPACE, "clone", clone)?;
     Ok(())
 }
 

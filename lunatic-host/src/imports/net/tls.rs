@@ -22,6 +22,7 @@ use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::{check_handle, write_handle};
 use crate::imports::pieces;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::states::Merge;
 use crate::wasm::{Kernel, Socket};
@@ -32,14 +33,14 @@ const CONFIGS_MAX: usize = 1024;
 const NAME_LEN_MAX: usize = 253;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(NAMESPACE, "tls_config", |caller, (text, len, out)| {
+    linker.timed_async(NAMESPACE, "tls_config", |caller, (text, len, out)| {
         Box::new(tls_config(caller, text, len, out))
     })?;
-    linker.func_wrap_async(NAMESPACE, "tls_replace", |caller, (id, key, text, len)| {
+    linker.timed_async(NAMESPACE, "tls_replace", |caller, (id, key, text, len)| {
         Box::new(tls_replace(caller, id, key, text, len))
     })?;
-    linker.func_wrap(NAMESPACE, "tls_drop", tls_drop)?;
-    linker.func_wrap_async(
+    linker.timed(NAMESPACE, "tls_drop", tls_drop)?;
+    linker.timed_async(
         NAMESPACE,
         "tls_start",
         |caller, (id, key, config_id, config_key, name, name_len, out)| {
@@ -53,7 +54,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
             ))
         },
     )?;
-    linker.func_wrap(NAMESPACE, "tls_info", tls_info)?;
+    linker.timed(NAMESPACE, "tls_info", tls_info)?;
     Ok(())
 }
 

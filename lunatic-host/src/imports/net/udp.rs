@@ -15,21 +15,22 @@ use super::stream::{len, part};
 use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::check_handle;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::rights::net::Verb;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "udp_bind", udp_bind)?;
-    linker.func_wrap(NAMESPACE, "udp_connect", udp_connect)?;
-    linker.func_wrap_async(NAMESPACE, "send_to", |caller, (id, key, address, from, len)| {
+    linker.timed(NAMESPACE, "udp_bind", udp_bind)?;
+    linker.timed(NAMESPACE, "udp_connect", udp_connect)?;
+    linker.timed_async(NAMESPACE, "send_to", |caller, (id, key, address, from, len)| {
         Box::new(send_to(caller, id, key, address, from, len))
     })?;
-    linker.func_wrap_async(
+    linker.timed_async(
         NAMESPACE,
         "receive_from",
         |caller, (id, key, to, len, peek, address)| Box::new(receive_from(caller, id, key, to, len, peek, address)),
     )?;
-    linker.func_wrap(NAMESPACE, "multicast", multicast)?;
+    linker.timed(NAMESPACE, "multicast", multicast)?;
     Ok(())
 }
 

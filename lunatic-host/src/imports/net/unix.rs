@@ -11,6 +11,7 @@ use wasmtime::{Caller, Linker};
 use super::call::{Failure, NAMESPACE, acts, answer, open};
 use crate::guest_memory;
 use crate::imports::handle::check_handle;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::rights::denial;
 use crate::rights::files::Place;
@@ -19,9 +20,9 @@ use crate::rights::files::Place;
 const PATH_LEN_MAX: usize = 4096;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "unix_listen", unix_listen)?;
-    linker.func_wrap(NAMESPACE, "unix_connect", unix_connect)?;
-    linker.func_wrap(NAMESPACE, "unix_pair", unix_pair)?;
+    linker.timed(NAMESPACE, "unix_listen", unix_listen)?;
+    linker.timed(NAMESPACE, "unix_connect", unix_connect)?;
+    linker.timed(NAMESPACE, "unix_pair", unix_pair)?;
     Ok(())
 }
 

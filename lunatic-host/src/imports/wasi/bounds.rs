@@ -13,6 +13,7 @@ use super::blocking::{self, Loan};
 use super::{NAMESPACE, ProcessWasi, errno, parts};
 use crate::guest_memory;
 use crate::imports::pieces;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 /// The most bytes that a call reads or writes, as with sockets.
@@ -32,10 +33,10 @@ pub(super) fn is_too_long(path_len: i32) -> bool {
 }
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(NAMESPACE, "random_get", |caller, (to, len): (i32, i32)| {
+    linker.timed_async(NAMESPACE, "random_get", |caller, (to, len): (i32, i32)| {
         Box::new(random_get(caller, to.cast_unsigned(), len.cast_unsigned()))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_read", |caller, (fd, ranges, count, out)| {
+    linker.timed_async(NAMESPACE, "fd_read", |caller, (fd, ranges, count, out)| {
         Box::new(transfer(
             caller,
             Direction::Read,
@@ -45,7 +46,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
             out,
         ))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_pread", |caller, (fd, ranges, count, at, out)| {
+    linker.timed_async(NAMESPACE, "fd_pread", |caller, (fd, ranges, count, at, out)| {
         Box::new(transfer(
             caller,
             Direction::Read,
@@ -55,7 +56,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
             out,
         ))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_write", |caller, (fd, ranges, count, out)| {
+    linker.timed_async(NAMESPACE, "fd_write", |caller, (fd, ranges, count, out)| {
         Box::new(transfer(
             caller,
             Direction::Write,
@@ -65,7 +66,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
             out,
         ))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_pwrite", |caller, (fd, ranges, count, at, out)| {
+    linker.timed_async(NAMESPACE, "fd_pwrite", |caller, (fd, ranges, count, at, out)| {
         Box::new(transfer(
             caller,
             Direction::Write,

@@ -14,6 +14,7 @@ use wiggle::GuestMemory;
 use super::blocking::{self, Loan};
 use super::{FILE_SIZE, NAMESPACE, ProcessWasi, bounds, errno, parts, set_fuel};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 use crate::report::files::Refusal;
 use crate::rights::denial;
@@ -43,7 +44,7 @@ macro_rules! files {
         $name:ident($($argument:ident: $type:ty),*) of $($fd:ident)+
         $(, paths $($path:ident $len:ident)+)? $(, out $($out:ident $size:expr;)+)? $(, denied $what:literal)?;
     )*) => {$(
-        $linker.func_wrap_async(
+        $linker.timed_async(
             NAMESPACE,
             stringify!($name),
             |mut caller: Caller<'_, Ctx>, ($($argument,)*): ($($type,)*)| {
@@ -115,7 +116,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
             of fd, paths path len target target_len, denied "may not create";
         path_unlink_file(fd: i32, path: i32, len: i32) of fd, paths path len, denied "may not remove";
     }
-    linker.func_wrap_async(
+    linker.timed_async(
         NAMESPACE,
         "path_readlink",
         |caller, (fd, path, len, to, to_len, out)| Box::new(path_readlink(caller, fd, path, len, to, to_len, out)),
@@ -158,10 +159,10 @@ async fn path_readlink(
 /// Functions with an argument that can have only a few values: wasmtime-wasi traps on others, for which a C library
 /// expects EINVAL.
 fn add_checked(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(NAMESPACE, "fd_advise", |caller, (fd, at, len, advice)| {
+    linker.timed_async(NAMESPACE, "fd_advise", |caller, (fd, at, len, advice)| {
         Box::new(fd_advise(caller, fd, at, len, advice))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_seek", |caller, (fd, by, whence, out)| {
+    linker.timed_async(NAMESPACE, "fd_seek", |caller, (fd, by, whence, out)| {
         Box::new(fd_seek(caller, fd, by, whence, out))
     })?;
     Ok(())
@@ -202,11 +203,11 @@ async fn fd_seek(mut caller: Caller<'_, Ctx>, fd: i32, by: i64, whence: i32, out
 
 /// Functions that change the number of open files.
 fn add_open_and_close(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(NAMESPACE, "path_open", |caller, opening: Opening| {
+    linker.timed_async(NAMESPACE, "path_open", |caller, opening: Opening| {
         Box::new(path_open(caller, opening))
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_close", |caller, (fd,)| Box::new(fd_close(caller, fd)))?;
-    linker.func_wrap_async(NAMESPACE, "fd_renumber", |caller, (from, to)| {
+    linker.timed_async(NAMESPACE, "fd_close", |caller, (fd,)| Box::new(fd_close(caller, fd)))?;
+    linker.timed_async(NAMESPACE, "fd_renumber", |caller, (from, to)| {
         Box::new(fd_renumber(caller, from, to))
     })?;
     Ok(())

@@ -19,6 +19,7 @@ use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
 use super::blocking::{self, Loan};
 use super::{NAMESPACE, ProcessWasi, parts};
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 /// The arguments of the guest: the folder, the address and length of its buffer, the position at which to continue, and
@@ -26,7 +27,7 @@ use crate::instance::Ctx;
 type Arguments = (i32, i32, i32, i64, i32);
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(NAMESPACE, "fd_readdir", |caller, arguments| {
+    linker.timed_async(NAMESPACE, "fd_readdir", |caller, arguments| {
         Box::new(fd_readdir(caller, arguments))
     })?;
     Ok(())

@@ -10,6 +10,7 @@ use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use super::blocking::{self, Loan};
 use super::{NAMESPACE, ProcessWasi, errno, parts};
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::instance::Ctx;
 
 /// The most subscriptions of a call: each is set up and taken down separately.
@@ -86,7 +87,7 @@ impl ProcessWasi {
 }
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(NAMESPACE, "poll_oneoff", |caller, (wanted, events, count, out)| {
+    linker.timed_async(NAMESPACE, "poll_oneoff", |caller, (wanted, events, count, out)| {
         Box::new(poll_oneoff(caller, wanted, events, count, out))
     })?;
     Ok(())

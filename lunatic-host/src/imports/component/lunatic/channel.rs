@@ -90,7 +90,10 @@ async fn send(view: &mut View<'_>, handle: &Resource<Handle>, body: Vec<u8>, tim
     loop {
         let trace = view.0.current.trace().clone();
         let make = || Message::from_slice(&body);
-        match kernel.channels().try_send_made(id, body.len(), trace, make) {
+        match kernel
+            .channels()
+            .try_send_made(id, body.len(), trace, kernel.moment(), make)
+        {
             Err(SendRefusal::Full) => {}
             result => return Ok(sent(view.0, result)),
         }
