@@ -677,7 +677,10 @@ fn a_child_elsewhere_works_for_the_request_of_its_parent() {
             Address::of(this_parent()).send(text);
         });
         child.unwrap();
-        assert_eq!(texts.receive(), context.map(|context| context.to_text()));
+        assert!(trace::set(None));
+        assert_eq!(texts.receive(), context.as_ref().map(|context| context.to_text()));
+        // Its message brings the context back.
+        assert_eq!(trace::current(), context);
     }
     println!("ok");
 }

@@ -5,7 +5,7 @@ mod place;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use lunatic_nodes::fabric::{Brought, Fabric as _};
@@ -120,17 +120,20 @@ fn a_new_certificate_is_taken_without_losing_a_frame() {
     let b = world.node("b", Some(a.address()));
     a.hears(&b.seen());
     b.hears(&a.seen());
-    let is_over = AtomicBool::new(false);
+    // At most so many frames are on their way: a queue that is full drops frames.
+    let (on_way, taken) = sync_channel(100);
     std::thread::scope(|scope| {
-        let sends = scope.spawn(|| {
+        let (b, to) = (&b, &a.identity);
+        let sends = scope.spawn(move || {
             let mut number = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            while on_way.send(()).is_ok() {
                 number += 1;
-                b.fabric.send(&a.identity, b.frame(number));
-                std::thread::sleep(Duration::from_micros(200));
+                b.fabric.send(to, b.frame(number));
             }
             number
         });
+        // Ends with this function, however it ends, and the sender with it.
+        let taken = taken;
         let (mut next, mut renewed, start) = (1, 0, Instant::now());
         // Until frames have come over the third connection.
         let mut after = None;
@@ -139,6 +142,7 @@ fn a_new_certificate_is_taken_without_losing_a_frame() {
             match a.next() {
                 Brought::Frame(frame) => {
                     assert_eq!(frame, b.frame(next), "after {renewed} replaced connections");
+                    taken.recv().expect("the sender sends until it is told");
                     next += 1;
                     if next == 100 {
                         world.authority.invite("b", DAY, &world.path("b"), true).unwrap();
@@ -154,7 +158,7 @@ fn a_new_certificate_is_taken_without_losing_a_frame() {
                 Brought::Seen(_) => {}
             }
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(taken);
         let last = sends.join().unwrap();
         while next <= last {
             if let Brought::Frame(frame) = a.next() {

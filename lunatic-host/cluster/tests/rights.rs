@@ -106,7 +106,11 @@ fn in_words(bytes: &[u8]) -> String {
 /// and whether `b` gets the module.
 fn does_all(policy: &str, name: &str) -> (Vec<String>, Vec<String>, bool, bool) {
     let mut both = Both::new(policy, name);
-    both.signal(Signal::Message { tag: 1, body: b"hello" });
+    both.signal(Signal::Message {
+        tag: 1,
+        body: b"hello",
+        trace: "",
+    });
     both.signal(Signal::Link);
     both.signal(Signal::Monitor { reference: 9 });
     let reason = ExitReason::Killed;

@@ -14,6 +14,7 @@ use crate::process::Process;
 use crate::relations::Relations;
 use crate::relations::mailbox::Mail;
 use crate::relations::outgoing::{Callee, Outgoing};
+use crate::trace::Trace;
 
 /// Why a call was not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl<H: Host> Kernel<H> {
         callee: Id,
         reference: u64,
         tag: u64,
-        request: &[u8],
+        (request, trace): (&[u8], &Trace),
     ) -> Result<bool, CallRefusal> {
         // Before the callee is watched: signals are never refused, so a program that calls others in turn could send too
         // many.
@@ -122,6 +123,7 @@ impl<H: Host> Kernel<H> {
             }
         }
         // After the monitor, so that the end of the callee is reported if it has ended.
+        let request = Content::from(request).traced(trace.clone());
         match self.send_mail(process.id, callee, tag, request) {
             Ok(()) => Ok(waits),
             // A callee that was called before is watched, but its node has just been lost.

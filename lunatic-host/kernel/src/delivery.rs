@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use lunatic_sys::layout::RawHandle;
+use lunatic_sys::trace::Context;
 
 use crate::address::Id;
 use crate::budget::{Payer, Receipt, Resource};
@@ -18,6 +19,7 @@ use crate::kernel::Kernel;
 use crate::mail::Content;
 use crate::process::Process;
 use crate::remote::UNPAID_MAX;
+use crate::trace::Trace;
 
 pub use crate::remote::{Remote, Signal};
 
@@ -76,9 +78,11 @@ impl<H: Host> Kernel<H> {
             None => return self.answer_for_ended(from, to, &signal),
         };
         match signal {
-            Signal::Message { tag, body } => {
+            Signal::Message { tag, body, trace } => {
+                // A peer may have sent a context that is none.
+                let trace = Context::from_text(trace).map(Arc::new);
                 // The sender learns of a full mailbox only as it would learn of a lost connection.
-                let _ = self.put_mail(to, tag, Content::from(body).sent_by(from));
+                let _ = self.put_mail(to, tag, Content::from(body).sent_by(from).traced(trace));
             }
             Signal::Exit { reason, sent: true } => self.exit_by_signal(&to, from, &reason),
             Signal::Exit { reason, sent: false } => self.exit_by_link(&to, from, &reason),
@@ -134,8 +138,14 @@ impl<H: Host> Kernel<H> {
         (from, to): (Id, Id),
         tag: u64,
         body: &[u8],
+        trace: &Trace,
     ) -> Result<(), SendRefusal> {
-        let message = Signal::Message { tag, body };
+        let trace = trace.as_ref().map(|context| context.to_text()).unwrap_or_default();
+        let message = Signal::Message {
+            tag,
+            body,
+            trace: &trace,
+        };
         let sender = (body.len() > UNPAID_MAX).then(|| self.find(from)).flatten();
         let Some(sender) = sender else {
             return remote.send(from, to, message);

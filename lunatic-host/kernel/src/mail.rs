@@ -137,7 +137,7 @@ impl<H: Host> Kernel<H> {
             Destination::Here(to) => self.put_mail(to, tag, content.sent_by(from)),
             Destination::Gone => Err(SendRefusal::Closed),
             Destination::Elsewhere(remote) if content.len() <= MESSAGE_LEN_MAX => {
-                self.send_elsewhere(&*remote, (from, to), tag, content.as_slice())
+                self.send_elsewhere(&*remote, (from, to), tag, content.as_slice(), content.trace())
             }
             Destination::Elsewhere(_) => Err(SendRefusal::Limit),
         }

@@ -16,6 +16,8 @@ pub enum Signal<'a> {
         tag: u64,
         /// Its bytes.
         body: &'a [u8],
+        /// Its trace context as text; empty if it has none.
+        trace: &'a str,
     },
     /// An exit signal, from a link or sent explicitly; [`ExitReason::Killed`] cannot be trapped if `sent`.
     Exit {

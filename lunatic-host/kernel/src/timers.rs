@@ -148,7 +148,7 @@ impl<H: Host> Kernel<H> {
             let (tag, body) = (mail.tag, body());
             if let Some(remote) = self.peers.remote(mail.to.peer()) {
                 // If there is no room, or the node is lost, the message is, too.
-                _ = self.send_elsewhere(&*remote, (letter.from, mail.to), tag, &body);
+                _ = self.send_elsewhere(&*remote, (letter.from, mail.to), tag, &body, &mail.trace);
             }
             return;
         }

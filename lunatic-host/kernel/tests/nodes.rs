@@ -25,14 +25,14 @@ use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 struct Cable(Mutex<VecDeque<(Id, Id, Owned)>>);
 
 enum Owned {
-    Message(u64, Vec<u8>),
+    Message(u64, Vec<u8>, String),
     Other(Signal<'static>),
 }
 
 impl Remote for Cable {
     fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
         let owned = match signal {
-            Signal::Message { tag, body } => Owned::Message(tag, body.to_vec()),
+            Signal::Message { tag, body, trace } => Owned::Message(tag, body.to_vec(), trace.to_owned()),
             Signal::Exit { reason, sent } => Owned::Other(Signal::Exit { reason, sent }),
             Signal::Link => Owned::Other(Signal::Link),
             Signal::Unlink => Owned::Other(Signal::Unlink),
@@ -78,7 +78,10 @@ impl Cluster {
                     let other = self.nodes[1 - own].kernel();
                     let (from, to) = (from.on(self.peers[1 - own]), to.on(Peer::HERE));
                     match &signal {
-                        Owned::Message(tag, body) => other.receive(from, to, Signal::Message { tag: *tag, body }),
+                        Owned::Message(tag, body, trace) => {
+                            let tag = *tag;
+                            other.receive(from, to, Signal::Message { tag, body, trace });
+                        }
                         Owned::Other(signal) => other.receive(from, to, signal.clone()),
                     }
                 }
@@ -293,7 +296,7 @@ fn begin(me: &Me, callee: Id) -> Result<bool, CallRefusal> {
     let reference = me.kernel.open_reference(&me.process);
     let begun = me
         .kernel
-        .begin_call_elsewhere(&me.process, callee, reference, 1, b"request");
+        .begin_call_elsewhere(&me.process, callee, reference, 1, (b"request", &None));
     let (_, next) = me.kernel.end_call(&me.process, reference, true).unwrap();
     me.kernel.close_reference(&me.process, next);
     begun

@@ -5,7 +5,7 @@ use crate::identity::{Identity, NAME_LEN_MAX, NodeId};
 use crate::trust::PROOF_LEN_MAX;
 
 /// The oldest and the newest version of the wire format that this crate speaks.
-pub const VERSIONS: (u16, u16) = (1, 1);
+pub const VERSIONS: (u16, u16) = (1, 2);
 /// The maximum length of the pieces in one frame, in bytes.
 pub const PIECES_LEN_MAX: usize = 64 << 10;
 /// The maximum length of a frame, in bytes.

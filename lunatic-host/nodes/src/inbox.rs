@@ -14,7 +14,7 @@ pub const FIRST: u8 = 1;
 /// The flag of the last piece of a record.
 pub const LAST: u8 = 2;
 /// The maximum length of a record, in bytes: that of a message, and of what precedes it.
-pub const RECORD_MAX: usize = MESSAGE_LEN_MAX + 64;
+pub const RECORD_MAX: usize = MESSAGE_LEN_MAX + 1024;
 /// How many records may have arrived in part.
 pub const OPEN_MAX: usize = 32;
 /// The maximum total length of the records that have arrived in part, in bytes. A single one may be longer.

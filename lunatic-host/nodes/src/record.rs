@@ -7,6 +7,7 @@ use lunatic_kernel::delivery::Signal;
 use lunatic_kernel::errand::{Answer, Errand};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
+use lunatic_sys::trace::{PARENT_LEN, STATE_LEN_MAX};
 
 use crate::attributes::Attributes;
 use crate::codec::{Reader, Write};
@@ -24,6 +25,10 @@ pub const ENDING_TEXT_MAX: usize = 1024;
 pub const REQUEST_LEN_MAX: usize = 1 << 20;
 /// How many bytes of a module one record carries at most.
 pub const CHUNK_LEN: usize = 48 << 10;
+/// The first version of the wire format in which messages have trace contexts.
+pub const TRACED_SINCE: u16 = 2;
+/// The maximum length of a trace context as text, in bytes.
+const TRACE_LEN_MAX: usize = PARENT_LEN + STATE_LEN_MAX;
 /// How many bits the number of a process has on the wire: slot and use.
 const PROCESS_BITS: u32 = 52;
 
@@ -165,6 +170,8 @@ mod kind {
     pub(super) const ERRAND: u8 = 20;
     pub(super) const ANSWERED: u8 = 21;
     pub(super) const ATTRIBUTES: u8 = 22;
+    /// Since [`TRACED_SINCE`](super::TRACED_SINCE).
+    pub(super) const TRACED: u8 = 23;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -325,10 +332,15 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         bytes.put_u8(kind).put_u64(from).put_u64(to);
     };
     match signal {
-        Signal::Message { tag, body } => {
+        Signal::Message { tag, body, trace: "" } => {
             head(kind::MESSAGE);
             bytes.reserve_exact(8 + body.len());
             bytes.put_u64(*tag).put(body);
+        }
+        Signal::Message { tag, body, trace } => {
+            head(kind::TRACED);
+            bytes.reserve_exact(10 + trace.len() + body.len());
+            bytes.put_u64(*tag).put_short(trace.as_bytes()).put(body);
         }
         Signal::Exit { reason, sent } => {
             head(kind::EXIT);
@@ -377,7 +389,7 @@ fn reason_bytes(reason: &ExitReason, text_max: usize) -> Vec<u8> {
 fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
     let record = match kind {
         kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
-        kind::MESSAGE..=kind::DOWN | kind::UNLINKED..=kind::ANSWERED => read_signal(kind, &mut from)?,
+        kind::MESSAGE..=kind::DOWN | kind::UNLINKED..=kind::ANSWERED | kind::TRACED => read_signal(kind, &mut from)?,
         kind::SPAWN => Record::Spawn {
             parent: process(&mut from)?,
             request: from.u64()?,
@@ -433,6 +445,12 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
     let signal = match kind {
         kind::MESSAGE => Signal::Message {
             tag: bytes.u64()?,
+            trace: "",
+            body: (bytes.len() <= MESSAGE_LEN_MAX).then(|| bytes.rest())?,
+        },
+        kind::TRACED => Signal::Message {
+            tag: bytes.u64()?,
+            trace: bytes.text(TRACE_LEN_MAX)?,
             body: (bytes.len() <= MESSAGE_LEN_MAX).then(|| bytes.rest())?,
         },
         kind::EXIT => {
@@ -484,7 +502,16 @@ mod tests {
         let records = [
             Record::Keys([7; 20]),
             Record::Attributes(Attributes::parse(["zone=eu", "cores=8"]).unwrap()),
-            signal(Signal::Message { tag: 3, body: b"x" }),
+            signal(Signal::Message {
+                tag: 3,
+                body: b"x",
+                trace: "",
+            }),
+            signal(Signal::Message {
+                tag: 3,
+                body: b"x",
+                trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01a=1",
+            }),
             signal(Signal::Exit {
                 reason: reason.clone(),
                 sent: true,

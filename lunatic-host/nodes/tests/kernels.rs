@@ -86,7 +86,9 @@ async fn call(me: &Me, callee: Id, body: &[u8]) -> Result<Vec<u8>, Unanswered> {
     let own = address_bytes(&me.kernel, me.id());
     let reference = me.kernel.open_reference(&me.process);
     let body = [&reference.to_le_bytes(), &own[..], body].concat();
-    let begun = me.kernel.begin_call_elsewhere(&me.process, callee, reference, 1, &body);
+    let begun = me
+        .kernel
+        .begin_call_elsewhere(&me.process, callee, reference, 1, (&body, &None));
     let mut waits = match begun {
         Ok(waits) => waits,
         Err(CallRefusal::Unanswered(why)) => return Err(why),

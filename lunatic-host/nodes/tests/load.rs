@@ -18,6 +18,8 @@ use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::wait::{Held, Wait};
 use lunatic_nodes::cluster::Told;
+use lunatic_nodes::fabric::FabricEvent;
+use lunatic_nodes::names::NameRefusal;
 use lunatic_sys::codes::NO_TIMEOUT;
 use parking_lot::Mutex;
 
@@ -194,4 +196,55 @@ fn what_is_paid_for_names_agrees_with_them_whatever_threads_do() {
     assert_eq!(Arc::strong_count(&paid) - 1, usize::from(has_name));
     cluster.unregister(b"name", None);
     assert_eq!(Arc::strong_count(&paid), 1);
+}
+
+#[test]
+fn whoever_loses_a_name_while_it_registers_is_told_and_pays_no_more() {
+    const ROUNDS: u32 = 500;
+    let mut kernels = Kernels::new(6, 2);
+    let told = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let hears = told.clone();
+    let system = kernels.start(0, move |me| async move {
+        loop {
+            let name = me.receive(&[7]).await.body;
+            hears.lock().push(name.to_vec());
+        }
+    });
+    let loser = system.main().unwrap();
+    let winner = kernels.start(1, |me| async move { as_long_as(&me).await });
+    let (winner, paid) = (winner.main().unwrap(), Arc::new(()));
+    let mut given = Vec::new();
+    for round in 0..ROUNDS {
+        let name = round.to_le_bytes();
+        kernels
+            .cluster(1)
+            .register(&name, winner, 1, 0, Box::new(()))
+            .expect("the other node has not told of it");
+        let (frames, now, cluster) = (kernels.take_frames(1), kernels.now(), kernels.cluster(0));
+        let start = std::sync::Barrier::new(2);
+        let registered = std::thread::scope(|threads| {
+            threads.spawn(|| {
+                start.wait();
+                for frame in &frames {
+                    cluster.handle(now, FabricEvent::Frame(frame));
+                }
+            });
+            start.wait();
+            cluster.register(&name, loser, 0, 7, Box::new(paid.clone()))
+        });
+        match registered {
+            Ok(()) => given.push(name.to_vec()),
+            Err(refusal) => assert!(matches!(refusal, NameRefusal::Taken(_))),
+        }
+        kernels.run(Duration::from_millis(1));
+    }
+    kernels.run(SECOND);
+    // Each name that it was given and has lost, once.
+    assert_eq!(*told.lock(), given);
+    assert_eq!(Arc::strong_count(&paid), 1);
+    for round in 0..ROUNDS {
+        let holder = kernels.cluster(0).find(&round.to_le_bytes());
+        assert!(holder.is_some_and(|holder| !holder.is_here()));
+    }
+    assert_eq!((downs(&kernels, 0), downs(&kernels, 1)), (0, 0));
 }

@@ -103,7 +103,11 @@ impl Model {
         let record = Record::Signal {
             from: process,
             to: 1,
-            signal: Signal::Message { tag: 0, body: &body },
+            signal: Signal::Message {
+                tag: 0,
+                body: &body,
+                trace: "",
+            },
         };
         match node.send(other, &record) {
             Ok(()) => *seq += 1,

@@ -10,6 +10,7 @@ use lunatic_kernel::channel::{SendRefusal, Ticket};
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::elsewhere::Watches;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
+use lunatic_kernel::trace::Trace;
 use lunatic_kernel::wait::{Wait, block, poll_until};
 use lunatic_sys::codes::{DESCRIBE, EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, RawHandle, SOURCE_SIZE};
@@ -205,8 +206,9 @@ async fn call(
         return Ok(INVALID);
     };
     if !id.is_here() {
+        let trace = content.trace().clone();
         let request = content.into_queued::<[u8; 0]>().into_vec();
-        let answered = call_elsewhere(&mut caller, id, (reference, tag), request, timeout_ns).await;
+        let answered = call_elsewhere(&mut caller, id, (reference, tag), (request, trace), timeout_ns).await;
         let Some((result, next)) = answered else {
             return invalid(&mut caller, reference_at);
         };
@@ -256,7 +258,7 @@ async fn call_elsewhere(
     caller: &mut Caller<'_, Ctx>,
     callee: Id,
     (reference, tag): (u64, u64),
-    request: Vec<u8>,
+    (request, trace): (Vec<u8>, Trace),
     timeout_ns: u64,
 ) -> Option<(Result<Option<Mail>, Unanswered>, u64)> {
     let (kernel, process) = (caller.data().kernel.clone(), caller.data().process().clone());
@@ -272,7 +274,7 @@ async fn call_elsewhere(
     // The time for the answer is what is left of the time for both.
     let mut waiting = None;
     loop {
-        match kernel.begin_call_elsewhere(&process, callee, reference, tag, &request) {
+        match kernel.begin_call_elsewhere(&process, callee, reference, tag, (&request, &trace)) {
             Ok(waits) => {
                 let rest = waiting.map_or(timeout_ns, |wait: Wait<'_, Wasm>| wait.rest_ns());
                 drop((request, paid));

@@ -317,8 +317,9 @@ impl<H: Host> Cluster<H> {
                     node,
                     identity,
                     epoch,
+                    version,
                     keys,
-                } => self.up(now, (node, epoch), identity, keys),
+                } => self.up(now, (node, epoch), (identity, version), keys),
                 Event::Record { node, bytes } => self.on_record(node, &bytes),
                 Event::Room { node } => {
                     if let Some(peer) = self.peer(node) {
@@ -347,11 +348,12 @@ impl<H: Host> Cluster<H> {
         self.state.lock().peers.get(&node).copied()
     }
 
-    fn up(&self, now: Duration, (node, epoch): (NodeId, u64), identity: Identity, keys: [u8; 20]) {
+    fn up(&self, now: Duration, (node, epoch): (NodeId, u64), (identity, version): (Identity, u16), keys: [u8; 20]) {
         let way = Arc::new(Way {
             shared: self.shared.clone(),
             to: node,
             epoch,
+            version,
         });
         let peer = match self.admit(node, &identity, keys, way) {
             Ok(peer) => peer,

@@ -11,17 +11,26 @@ use super::Shared;
 use crate::identity::NodeId;
 use crate::node;
 use crate::outbox::Paid;
-use crate::record::Record;
+use crate::record::{Record, TRACED_SINCE};
 
 /// The way to one node, in one epoch.
 pub(super) struct Way {
     pub(super) shared: Arc<Shared>,
     pub(super) to: NodeId,
     pub(super) epoch: u64,
+    /// The version of the wire format that both nodes speak.
+    pub(super) version: u16,
 }
 
 impl Way {
     fn send_record(&self, from: Id, to: Id, signal: Signal<'_>, paid: Option<Paid>) -> Result<(), SendRefusal> {
+        let signal = match signal {
+            // The other node does not know of contexts.
+            Signal::Message { tag, body, .. } if self.version < TRACED_SINCE => {
+                Signal::Message { tag, body, trace: "" }
+            }
+            signal => signal,
+        };
         let record = Record::Signal {
             from: from.on(Peer::HERE).raw(),
             to: to.on(Peer::HERE).raw(),

@@ -83,6 +83,8 @@ pub enum Event {
         identity: Identity,
         /// Stands for the epoch: no other epoch of this node has the same number.
         epoch: u64,
+        /// The version of the wire format that both speak.
+        version: u16,
         /// The keys of its processes' addresses.
         keys: [u8; 20],
     },
@@ -188,6 +190,8 @@ pub struct Member {
     pub attributes: Attributes,
     /// The epoch: the sessions of both.
     pub epoch: (u64, u64),
+    /// The version of the wire format that both speak; 0 as long as it is not known.
+    pub version: u16,
     /// How many bytes wait to be sent there.
     pub queued: usize,
     /// How many frames have been sent but not acknowledged.
@@ -247,6 +251,8 @@ struct Known {
     attributes: Attributes,
     /// The node has proved its identity.
     is_proven: bool,
+    /// The newest version of the wire format that both speak, by its last hello.
+    version: u16,
     /// The key of that proof, if there was one.
     key: Option<[u8; 32]>,
     /// With all starts of the node.
@@ -317,6 +323,7 @@ impl Node {
             is_up: known.is_up,
             attributes: known.attributes.clone(),
             epoch: known.line.epoch(),
+            version: known.version,
             queued: known.line.traffic.as_ref().map_or(0, |traffic| traffic.queued()),
             unacked: known.line.traffic.as_ref().map_or(0, |traffic| traffic.unacked()),
             history: known.history,
@@ -418,6 +425,7 @@ impl Node {
                 refused: 0,
                 attributes: Attributes::default(),
                 is_proven: false,
+                version: 0,
                 key: None,
                 history: History::default(),
                 up_since: now,

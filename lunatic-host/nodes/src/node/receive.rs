@@ -96,7 +96,7 @@ impl Node {
         if hello.cluster != self.settings.cluster || hello.identity.id(&hello.cluster) != route.from {
             return Err(Refusal::Cluster);
         }
-        hello.version(self.settings.versions).ok_or(Refusal::Version)?;
+        let version = hello.version(self.settings.versions).ok_or(Refusal::Version)?;
         if self.is_outdated(&hello.identity) {
             return Err(Refusal::Outdated);
         }
@@ -134,7 +134,7 @@ impl Node {
         }
         let known = self.line(now, route.from, &hello.identity).ok_or(Refusal::Full)?;
         (known.line.rights, known.refused) = (rights, 0);
-        (known.is_proven, known.key) = (true, key);
+        (known.is_proven, known.key, known.version) = (true, key, version);
         if let Some(history) = history {
             known.history = history.with(known.history);
         }
@@ -162,6 +162,7 @@ impl Node {
                 node,
                 identity,
                 epoch,
+                version: known.version,
                 keys,
             };
             self.events.push_back(up);

@@ -107,3 +107,47 @@ fn only_loopback_is_accepted() {
         assert!(refused.unwrap_err().to_string().contains("is not on loopback"));
     }
 }
+
+/// Accepts a connection and introduces itself as this node.
+fn greets(listener: &TcpListener, identity: &Identity) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    let asks = Greeting::read(&mut stream).unwrap();
+    let greeting = Greeting {
+        cluster: asks.cluster,
+        identity: identity.clone(),
+        address: listener.local_addr().unwrap(),
+        known: Vec::new(),
+    };
+    greeting.write(&mut stream).unwrap();
+    stream
+}
+
+#[test]
+fn a_peer_that_reads_nothing_does_not_hold_up_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let a = Place::open("a", Some(listener.local_addr().unwrap()));
+    let peer = Identity::new("reads-nothing", 1).unwrap();
+    // The first connection only asks who is there.
+    drop(greets(&listener, &peer));
+    let stream = greets(&listener, &peer);
+    a.hears(&Brought::Seen(peer.clone()));
+    // More than the buffers of a connection take.
+    for _ in 0..QUEUED_MAX / 60_000 {
+        a.fabric.send(&peer, frame(&a, 1));
+    }
+    // Until the write has no more room.
+    let (mut buffer, mut came, mut same) = (vec![0; QUEUED_MAX], 0, 0);
+    while same < 100 {
+        let now = stream.peek(&mut buffer).unwrap();
+        same = if now == came { same + 1 } else { 0 };
+        came = now;
+    }
+    assert!(came < QUEUED_MAX - 60_000, "{came} bytes fit into the buffers");
+    let (over, is_over) = std::sync::mpsc::channel();
+    let ends = std::thread::spawn(move || {
+        drop(a);
+        over.send(()).unwrap();
+    });
+    is_over.recv_timeout(PATIENCE).expect("the fabric ends");
+    ends.join().unwrap();
+}

@@ -11,6 +11,7 @@ use lunatic_kernel::simulation::Simulation;
 use lunatic_kernel::{Kernel, Process, System};
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_nodes::fabric::Fabric as _;
+use lunatic_nodes::frame::VERSIONS;
 use lunatic_nodes::memory::{Faults, MemoryFabric, Port};
 use lunatic_nodes::random::Random;
 use lunatic_nodes::trust::Everybody;
@@ -82,6 +83,7 @@ impl Spawner {
 
 struct Node {
     identity: Identity,
+    versions: (u16, u16),
     simulation: Simulation<Closures>,
     cluster: Arc<Cluster<Closures>>,
     port: Port,
@@ -101,12 +103,47 @@ impl Kernels {
         let fabric = MemoryFabric::new(random.number());
         let nodes = (0..count).map(|place| Node::new(place, &fabric, &mut random)).collect();
         let mut kernels = Self { random, fabric, nodes };
-        kernels.run(Duration::from_secs(1));
-        for node in &kernels.nodes {
+        kernels.meet();
+        kernels
+    }
+
+    /// So many nodes, which speak these versions of the wire format.
+    pub fn with_versions(seed: u64, count: usize, versions: (u16, u16)) -> Self {
+        let (mut random, fabric) = (Random(seed), MemoryFabric::new(seed));
+        let nodes = (0..count)
+            .map(|place| Node::with_versions(place, versions, &fabric, &mut random))
+            .collect();
+        let mut kernels = Self { random, fabric, nodes };
+        kernels.meet();
+        kernels
+    }
+
+    /// Lets all nodes connect.
+    fn meet(&mut self) {
+        let count = self.nodes.len();
+        self.run(Duration::from_secs(1));
+        for node in &self.nodes {
             let up = node.cluster.members().iter().filter(|member| member.is_up).count();
             assert_eq!(up, count - 1);
         }
-        kernels
+    }
+
+    /// The time on the fabric.
+    pub fn now(&self) -> Duration {
+        self.fabric.now()
+    }
+
+    /// The frames that a node would send now, which are not sent.
+    pub fn take_frames(&self, node: usize) -> Vec<Vec<u8>> {
+        let frames = self.nodes[node].cluster.poll(self.now());
+        frames.into_iter().map(|(_, frame)| frame).collect()
+    }
+
+    /// The kernel of a node leaves, and joins again as one that speaks these versions of the wire format.
+    pub fn upgrade(&mut self, node: usize, versions: (u16, u16)) {
+        self.leave(node);
+        self.nodes[node].versions = versions;
+        self.rejoin(node);
     }
 
     pub fn cluster(&self, node: usize) -> &Arc<Cluster<Closures>> {
@@ -237,14 +274,19 @@ impl Kernels {
 
 impl Node {
     fn new(place: usize, fabric: &MemoryFabric, random: &mut Random) -> Self {
+        Self::with_versions(place, VERSIONS, fabric, random)
+    }
+
+    fn with_versions(place: usize, versions: (u16, u16), fabric: &MemoryFabric, random: &mut Random) -> Self {
         let simulation = Simulation::new(SETTINGS, random.number(), Closures);
         let identity = Identity::new(&format!("node-{place}"), 1).unwrap();
         let told = Arc::<Mutex<Vec<Told>>>::default();
         Self {
             port: fabric.attach(&identity),
-            cluster: cluster(&simulation, &identity, &told, random),
+            cluster: cluster(&simulation, (&identity, versions), &told, random),
             simulation,
             identity,
+            versions,
             told,
         }
     }
@@ -252,7 +294,7 @@ impl Node {
     fn join(&mut self, fabric: &MemoryFabric, random: &mut Random) {
         let name = self.identity.name.clone();
         self.identity = Identity::new(&name, self.identity.incarnation + 1).unwrap();
-        self.cluster = cluster(&self.simulation, &self.identity, &self.told, random);
+        self.cluster = cluster(&self.simulation, (&self.identity, self.versions), &self.told, random);
         self.port = fabric.attach(&self.identity);
     }
 
@@ -277,7 +319,7 @@ impl Node {
 
 fn cluster(
     simulation: &Simulation<Closures>,
-    identity: &Identity,
+    (identity, versions): (&Identity, (u16, u16)),
     told: &Arc<Mutex<Vec<Told>>>,
     random: &mut Random,
 ) -> Arc<Cluster<Closures>> {
@@ -287,7 +329,10 @@ fn cluster(
         keeper: keeper.unwrap().main().unwrap(),
         told: told.clone(),
     };
-    let settings = Settings::new("test", identity.clone(), [0; 20], random.number());
+    let settings = Settings {
+        versions,
+        ..Settings::new("test", identity.clone(), [0; 20], random.number())
+    };
     let cluster = Cluster::new(kernel, settings, Box::new(Everybody), Box::new(spawner));
     Arc::new(cluster.expect("a new kernel has room for nodes"))
 }
