@@ -104,6 +104,8 @@ pub mod measures;
 pub mod metrics;
 mod module;
 pub mod nodes;
+mod outgoing;
+mod patience;
 mod pool;
 pub mod profile;
 mod pulse;

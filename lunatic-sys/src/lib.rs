@@ -69,6 +69,9 @@ pub mod trace;
 /// The same functions for components, in WIT: the package `lunatic:process`, in the file `wit/process.wit` of this crate.
 pub const WIT: &str = include_str!("../wit/process.wit");
 
+/// What a component can wait for together with pollables of WASI: the package `lunatic:poll`, in the file `wit/poll/poll.wit`.
+pub const POLL_WIT: &str = include_str!("../wit/poll/poll.wit");
+
 /// Declares the imports of one wasm namespace; on other targets, functions that panic with a message that says what to
 /// do.
 macro_rules! imports {

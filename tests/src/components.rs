@@ -30,8 +30,8 @@ fn with_adapter(module: &[u8], adapter: &[u8]) -> Vec<u8> {
     made.unwrap_or_else(|error| panic!("no component could be made of the module: {error:#}"))
 }
 
-/// The component that consists of a core module which imports functions of `lunatic:process`, in this world of that package,
-/// and of the adapter.
+/// The component that consists of a core module which imports functions of `lunatic:process`, in this world, and of the
+/// adapter.
 ///
 /// # Panics
 ///
@@ -44,18 +44,65 @@ pub fn of_program(module: &[u8], world: &str) -> Vec<u8> {
     of_module(&module)
 }
 
-/// A world of the package `lunatic:process`.
+/// The part of WASI that the packages of Lunatic use, and a clock.
+const WASI: &str = r"
+    package lunatic:wasi;
+
+    package wasi:io@0.2.12 {
+        interface poll {
+            resource pollable {
+                ready: func() -> bool;
+                block: func();
+            }
+            poll: func(in: list<borrow<pollable>>) -> list<u32>;
+        }
+    }
+
+    package wasi:clocks@0.2.12 {
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.12.{pollable};
+            type duration = u64;
+            subscribe-duration: func(when: duration) -> pollable;
+        }
+    }
+";
+
+/// The worlds of `lunatic:process` with what else there is.
+const WORLDS: &str = r"
+    package lunatic:tests;
+
+    world imports {
+        include lunatic:process/imports@0.1.0;
+        import lunatic:poll/mailbox@0.1.0;
+        import wasi:clocks/monotonic-clock@0.2.12;
+    }
+
+    world program {
+        include lunatic:process/program@0.1.0;
+        import lunatic:poll/mailbox@0.1.0;
+        import wasi:clocks/monotonic-clock@0.2.12;
+    }
+";
+
+/// One of these worlds.
 fn world_of_lunatic(world: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
-    let read = resolve.push_str("process.wit", lunatic_sys::WIT);
-    let package = read.unwrap_or_else(|error| panic!("the WIT file is not valid: {error:#}"));
+    let mut read = |name: &str, text: &str| {
+        let read = resolve.push_str(name, text);
+        read.unwrap_or_else(|error| panic!("{name} is not valid: {error:#}"))
+    };
+    // What others use comes first.
+    read("wasi.wit", WASI);
+    read("process.wit", lunatic_sys::WIT);
+    read("poll.wit", lunatic_sys::POLL_WIT);
+    let package = read("worlds.wit", WORLDS);
     let world = resolve
         .select_world(&[package], Some(world))
         .unwrap_or_else(|error| panic!("there is no such world: {error:#}"));
     (resolve, world)
 }
 
-/// A program that imports each function of `lunatic:process` that the WIT file declares, and their number.
+/// A program that imports each function that the WIT files declare, and their number.
 pub fn importing_everything() -> (Vec<u8>, usize) {
     let (resolve, world) = world_of_lunatic("imports");
     let mut imports = String::new();

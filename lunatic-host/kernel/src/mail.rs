@@ -238,6 +238,18 @@ impl<H: Host> Kernel<H> {
         });
     }
 
+    /// Whether the running process has mail with one of these tags. If not, such mail wakes it from now on, in addition to
+    /// what it waits for already.
+    pub fn has_mail_or_waits(&self, process: &Process<H>, tags: &[u64]) -> bool {
+        process.relate_messages(|Relations { mailbox, .. }| {
+            let has = mailbox.has(tags);
+            if !has {
+                mailbox.wait_also_for(tags);
+            }
+            has
+        })
+    }
+
     /// Opens a fresh reference for the running process.
     pub fn open_reference(&self, process: &Process<H>) -> u64 {
         process.relate_self(|relations| {

@@ -10,7 +10,6 @@
 //! | `connection` | HTTP on one connection |
 //! | `exchange` | one request: its process, its time, its answer |
 //! | `sent`, `received` | the bodies of answers and requests |
-//! | `patience` | how long the host waits for a client or a handler |
 //! | `stream` | a connection whose client must not stop reading |
 //!
 //! Connections are tasks of the runtime's executor; hyper speaks HTTP/1.1. What a connection holds is bounded, and charged
@@ -25,7 +24,6 @@
 mod accept;
 mod connection;
 mod exchange;
-mod patience;
 mod received;
 mod sent;
 mod stream;

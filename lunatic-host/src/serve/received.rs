@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
 
-use super::patience::Patience;
+use crate::patience::Patience;
 use crate::request::BodyError;
 
 /// A body that ends with an error if the client sends nothing for too long while the handler waits.

@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use tokio::time::timeout;
 
 use super::exchange::Handler;
-use super::patience::Patience;
+use crate::patience::Patience;
 use crate::request::{Body, BodyError, Completion};
 
 /// A body that is complete only if the handler says so, and that fails if the handler writes nothing for too long. If it is

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::patience::Patience;
+use crate::patience::Patience;
 
 /// How often a stream that is polled looks whether its peer is gone.
 pub(super) const LOOKS_EVERY: Duration = Duration::from_secs(1);

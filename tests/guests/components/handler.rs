@@ -1,5 +1,7 @@
 //! A handler of HTTP requests. The path says what it does; the test makes a component of this program.
 
+mod requests;
+
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -63,6 +65,13 @@ impl Guest for Handler {
             "/parent" => answer(place, 200, &[], if has_parent() { "some\n" } else { "none\n" }),
             "/pours" => pours(place),
             "/sends" => answer(place, 200, &[], &sent()),
+            "/fetches" => answer(place, 200, &[], &requests::fetch(query)),
+            "/posts" => answer(place, 200, &[], &requests::post(query)),
+            "/posts-half" => requests::post_half(query),
+            "/gives-up-request" => answer(place, 200, &[], &requests::give_up(query)),
+            "/fetches-in-time" => answer(place, 200, &[], &requests::fetch_in_time(query)),
+            "/malformed" => answer(place, 200, &[], &requests::malformed(query)),
+            "/floods-requests" => answer(place, 200, &[], &requests::flood(query)),
             "/floods-fields" => floods_fields(),
             "/floods-bodies" => floods_bodies(),
             _ => answer(place, 404, &[], "nothing here\n"),

@@ -3,6 +3,8 @@
 
 mod handles;
 mod network;
+#[expect(dead_code, reason = "the handler uses the rest")]
+mod requests;
 
 use std::fs;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
@@ -46,6 +48,7 @@ fn main() {
         ("floods_sockets", network::floods_sockets),
         ("datagrams", network::datagrams),
         ("floods_datagrams", network::floods_datagrams),
+        ("fetches", || print!("{}", requests::fetch(&argument(1)))),
         ("listens_in_vain", network::listens_in_vain),
         ("accepts_nobody", network::accepts_nobody),
     ];

@@ -24,7 +24,7 @@ fn every_scenario_of_processes_has_a_test() {
 #[test]
 fn the_host_provides_what_the_wit_file_declares() {
     let (component, count) = importing_everything();
-    assert!(count > 30, "{count}");
+    assert!(count > 35, "{count}");
     Host::shared().load(&component).unwrap();
 }
 
@@ -67,6 +67,16 @@ fn components_send_messages() {
     scenario("groups").run().normal();
     scenario("channels").run().normal();
     assert_eq!(scenario("floods_channels").run().normal().stdout, "refused\n");
+}
+
+#[test]
+fn components_call_and_wait_for_the_answer() {
+    scenario("calls").run().normal();
+}
+
+#[test]
+fn a_component_waits_for_mail_and_for_time_at_once() {
+    scenario("polls_mail").run().normal();
 }
 
 /// A core module compiles a component, spawns it and talks with it.
@@ -155,6 +165,7 @@ fn what_a_component_passes_to_lunatic_is_checked() {
     };
     trap("floods_handles", "16384 handles");
     trap("too_many_tags", "at most 256 tags");
+    trap("too_many_subscriptions", "at most 256 tags together");
     trap("long_name", "1 to 255 bytes");
     trap("long_reason", "at most 65536 bytes");
 }

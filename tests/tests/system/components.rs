@@ -1,6 +1,7 @@
 //! Components as programs. The scenarios are in `guests/components/`; a scenario that ends normally has shown what it is
 //! about.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -177,6 +178,31 @@ fn a_component_uses_the_folders_that_it_was_given() {
     ended.reports("/data");
     with_given(scenario("long_paths"), false).run().normal();
     with_given(scenario("drops_in_disorder"), false).run().normal();
+}
+
+#[test]
+fn a_program_sends_http_requests() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("http://{address}/");
+    let serves = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nX-Answer: yes\r\nContent-Length: 5\r\n\r\nhello")
+            .unwrap();
+    });
+    let ended = with("fetches", &[&url]).log_denials().run().normal();
+    assert_eq!(ended.stdout, "ErrorCode::HttpRequestDenied\n");
+    ended.reports(&format!("--allow-net {address} would allow it"));
+    let ended = with("fetches", &[&url]).net(rules(&["127.0.0.1"])).run().normal();
+    assert_eq!(ended.stdout, "200 yes\nhello");
+    serves.join().unwrap();
 }
 
 #[test]

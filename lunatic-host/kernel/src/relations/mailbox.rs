@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use lunatic_sys::codes::{REFERENCE_BIT, mail};
+use lunatic_sys::codes::{REFERENCE_BIT, TAGS_LEN_MAX, mail};
 use lunatic_sys::trace::Context;
 use smallvec::SmallVec;
 
@@ -423,6 +423,18 @@ impl Mailbox {
         self.wait(tags, true);
     }
 
+    /// Records that the owner also waits for these tags until it is woken: for any tag, if it would be too many.
+    pub fn wait_also_for(&mut self, tags: &[u64]) {
+        self.put_back();
+        self.takes = false;
+        match &mut self.waits {
+            None => self.waits = Some(Tags::from_slice(tags)),
+            Some(own) if own.is_empty() || own.as_slice() == tags => {}
+            Some(own) if tags.is_empty() || own.len() + tags.len() > TAGS_LEN_MAX => own.clear(),
+            Some(own) => own.extend_from_slice(tags),
+        }
+    }
+
     fn wait(&mut self, tags: &[u64], takes: bool) {
         self.put_back();
         self.waits = Some(Tags::from_slice(tags));
@@ -579,6 +591,31 @@ mod tests {
 
     fn push(mailbox: &mut Mailbox, mail: Mail) -> Pushed {
         mailbox.push(mail, Moment::default(), |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn an_owner_can_wait_for_several_lists_of_tags() {
+        let wakes = |mailbox: &mut Mailbox, tag| push(mailbox, message(tag, 0)) == Pushed::Queued { wake: true };
+        let waiting = |lists: &[&[u64]]| {
+            let mut mailbox = Mailbox::default();
+            lists.iter().for_each(|tags| mailbox.wait_also_for(tags));
+            mailbox
+        };
+        assert!(wakes(&mut waiting(&[&[1, 2], &[3]]), 2));
+        assert!(wakes(&mut waiting(&[&[1, 2], &[3]]), 3));
+        assert!(!wakes(&mut waiting(&[&[1, 2], &[3]]), 4));
+        assert!(wakes(&mut waiting(&[&[1], &[]]), 4));
+        assert!(wakes(&mut waiting(&[&[], &[1]]), 4));
+        // The same list again takes no room; with too many tags, any wakes.
+        let many: Vec<u64> = (0..TAGS_LEN_MAX as u64).collect();
+        assert!(!wakes(&mut waiting(&[&many, &many]), 1000));
+        assert!(wakes(&mut waiting(&[&many, &[1000]]), 2000));
+        // It is woken once, and the entry is in the lists, because the owner does not take it by these tags.
+        let mut mailbox = waiting(&[&[1], &[2]]);
+        assert!(wakes(&mut mailbox, 2));
+        assert!(!wakes(&mut mailbox, 2));
+        assert!(mailbox.has(&[2]) && !mailbox.has(&[1]));
+        assert_eq!(mailbox.take(&[]).map(|mail| mail.tag), Some(2));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl From<String> for Bad {
     }
 }
 
-fn bad(what: &str, error: impl fmt::Display) -> Bad {
+pub(super) fn bad(what: &str, error: impl fmt::Display) -> Bad {
     Bad(format!("{what}: {error}"))
 }
 
@@ -264,7 +264,7 @@ fn identity(chain: Option<Vec<CertificateDer<'static>>>, key: &str) -> Result<Ce
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| bad("a certificate and its key", error))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
 }
@@ -285,7 +285,7 @@ pub fn read_roots() {
 }
 
 /// The roots that the operating system trusts, read once.
-fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
+pub(super) fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
     let read = || {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();

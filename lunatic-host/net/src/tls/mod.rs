@@ -4,6 +4,7 @@
 //! done only when all of its encrypted bytes have gone to the operating system. Until then the call blocks, so that
 //! nothing is left behind in the host if the process does not call again.
 
+pub mod client;
 pub mod config;
 
 use std::io::{self, Read, Write};

@@ -38,17 +38,23 @@ impl poll::Host for View<'_> {
         }
         let cost = count.saturating_sub(POLLABLES_FREE) * POLLABLE_COST;
         let _paid = self.paid(Charged::Bodies, cost)?;
-        poll::Host::poll(self.state().table(), pollables).await
+        let ready = poll::Host::poll(self.state().table(), pollables).await;
+        self.stop_waiting_for_mail();
+        ready
     }
 }
 
 impl poll::HostPollable for View<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> Result<()> {
-        poll::HostPollable::block(self.state().table(), pollable).await
+        let blocked = poll::HostPollable::block(self.state().table(), pollable).await;
+        self.stop_waiting_for_mail();
+        blocked
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> Result<bool> {
-        poll::HostPollable::ready(self.state().table(), pollable).await
+        let is_ready = poll::HostPollable::ready(self.state().table(), pollable).await;
+        self.stop_waiting_for_mail();
+        is_ready
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> Result<()> {

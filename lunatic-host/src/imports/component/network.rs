@@ -28,15 +28,22 @@ use crate::rights::net::{Verb, normal};
 const NAMES_MAX: usize = 32;
 
 impl View<'_> {
-    /// Whether the process may do this to an address, itself or by a name that it has looked up. Logs a denial.
-    pub(super) fn may(&mut self, verb: Verb, address: SocketAddr) -> Result<(), ErrorCode> {
+    /// Whether the process may do this to an address, itself or by a name that it has looked up.
+    fn is_allowed(&mut self, verb: Verb, address: SocketAddr) -> bool {
         let rights = self.process().local.rights.clone();
-        let names = self.state().names.iter().filter(|(ip, _)| *ip == address.ip());
-        let is_allowed = rights.net.allows(verb, None, Some(address))
-            || names
-                .clone()
-                .any(|(_, name)| rights.net.allows_normal(verb, Some(name), Some(address)));
-        if is_allowed {
+        let mut names = self.state().names.iter().filter(|(ip, _)| *ip == address.ip());
+        rights.net.allows(verb, None, Some(address))
+            || names.any(|(_, name)| rights.net.allows_normal(verb, Some(name), Some(address)))
+    }
+
+    /// Whether the process may connect to an address.
+    pub(super) fn may_connect(&mut self, address: SocketAddr) -> bool {
+        self.is_allowed(Verb::Connect, address)
+    }
+
+    /// Whether the process may do this to an address. Logs a denial.
+    pub(super) fn may(&mut self, verb: Verb, address: SocketAddr) -> Result<(), ErrorCode> {
+        if self.is_allowed(verb, address) {
             return Ok(());
         }
         let (what, prefix) = match verb {
@@ -52,7 +59,9 @@ impl View<'_> {
     /// Charges the process for one more socket, before it exists.
     pub(super) fn charge_socket(&mut self, bytes: usize) -> Result<Charge, ErrorCode> {
         let max = self.process().local.rights.files_max;
-        let refusal = match self.state().sockets.len() < max as usize {
+        let state = self.state();
+        let count = state.sockets.len() + state.http.connections();
+        let refusal = match count < max as usize {
             true => match Charge::of(self.process(), bytes) {
                 Ok(charge) => return Ok(charge),
                 Err(refusal) => refusal,

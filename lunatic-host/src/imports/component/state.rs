@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::hash::NumberMap;
@@ -27,8 +27,8 @@ use crate::wasm::Process;
 /// it, with what waits for it.
 const PLACE_SIZE: usize = 192;
 const VALUE_SIZE: usize = 512;
-/// The size of a state without handles, folders and texts.
-const STATE_SIZE: usize = 5 << 10;
+/// The size of a state without handles, folders and texts, with the tags of subscriptions.
+const STATE_SIZE: usize = 7 << 10;
 /// The size of a name that was looked up, with an address: the longest.
 const NAME_SIZE: usize = 320;
 /// A subscription to a clock consists of two values.
@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) lent: Option<Receipt>,
     /// One for each read of a stream that may still be begun.
     pub(super) reads: Arc<Semaphore>,
+    /// How many tags the subscriptions of the mailbox have.
+    pub(super) mail_tags: Arc<AtomicUsize>,
     /// What each socket is charged.
     pub(super) sockets: NumberMap<u32, Charge>,
     /// The names that were looked up last, with their addresses. Names are in their normal form.
@@ -106,6 +108,7 @@ impl State {
             streams: NumberMap::default(),
             lent: None,
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            mail_tags: Arc::default(),
             sockets: NumberMap::default(),
             names: Vec::new(),
             http: Http::default(),

@@ -174,6 +174,11 @@ pub(super) fn option(value: Option<u64>) -> (u32, u64) {
 // SAFETY of all calls below: each pointer is that of the value it is made of, with its length, or of an area that is large
 // enough for the result.
 impl Process {
+    /// The number of the handle.
+    pub(super) fn handle(&self) -> u32 {
+        self.0
+    }
+
     pub(super) fn this() -> Self {
         // SAFETY: as above.
         Self(unsafe { this() })

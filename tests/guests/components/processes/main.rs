@@ -3,6 +3,8 @@
 #[cfg(target_arch = "wasm32")]
 mod area;
 #[cfg(target_arch = "wasm32")]
+mod calls;
+#[cfg(target_arch = "wasm32")]
 mod channel;
 #[cfg(target_arch = "wasm32")]
 mod host;

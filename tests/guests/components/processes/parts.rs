@@ -1,5 +1,6 @@
 //! What the processes do that the program spawns.
 
+use super::calls::serves;
 use super::channel::Channel;
 use super::host::{Address, Mail, Options, Process, Reason, Refusal, end, receive, spawn};
 
@@ -24,6 +25,8 @@ fn part(name: &str, argument: &[u8]) -> Result<(), ()> {
         "panics" => panic!("on purpose"),
         "traps" => core::arch::wasm32::unreachable(),
         "waits" => _ = receive(&[], None),
+        "sleeps" => _ = receive(&[u64::MAX >> 1], None),
+        "serves" => serves(),
         "echoes" => echoes(),
         "fills" => fills(argument),
         "joins" | "receives" | "sends" => waits_in(name, argument),

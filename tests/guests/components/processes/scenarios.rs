@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::calls::{calls, polls_mail, too_many_subscriptions};
 use super::host::{
     Mail, Options, Process, Reason, Refusal, end, lookup, receive, register, remove_monitor, rest, spawn, trap_exits,
     unregister,
@@ -29,6 +30,9 @@ pub(super) fn main() {
         ("floods_handles", floods_handles),
         ("floods_children", floods_children),
         ("too_many_tags", too_many_tags),
+        ("calls", calls),
+        ("polls_mail", polls_mail),
+        ("too_many_subscriptions", too_many_subscriptions),
         ("long_name", long_name),
         ("long_reason", long_reason),
         ("answers", answers),

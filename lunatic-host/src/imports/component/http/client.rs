@@ -1,9 +1,8 @@
-//! Requests that a process sends. Each is denied when it is sent: a process that may use the network has sockets for that.
+//! Requests that a process sends: their parts, their options, and their answers. `send` sends them.
 
 use wasmtime::Result;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
-use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     self, ErrorCode, HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest, HostRequestOptions, Method,
     Scheme,
@@ -13,49 +12,16 @@ use wasmtime_wasi_http::p2::types::{
     HostFutureIncomingResponse as FutureResponse, HostIncomingResponse as IncomingResponse,
     HostOutgoingRequest as OutgoingRequest,
 };
-use wasmtime_wasi_http::p2::{HttpError, HttpResult};
-use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{FieldMap, RequestOptions};
 
 use super::BODY_SIZE;
 use crate::imports::component::state::View;
-use crate::rights::denial;
+use crate::outgoing::TRAILERS_SIZE;
+use crate::request::{Completion, fields_size};
 
 /// The longest text of a request, in bytes: its method, scheme, authority or path.
 const TEXT_LEN_MAX: usize = 4 << 10;
 const TEXTS: usize = 4;
-
-/// What sending a request returns in wasmtime-wasi-http.
-pub(super) type Sent = Result<
-    (
-        ::http::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
-
-/// The error of a request that may not be sent.
-pub(super) fn denied() -> Error {
-    Error::HttpRequestDenied
-}
-
-impl outgoing_handler::Host for View<'_> {
-    fn handle(
-        &mut self,
-        request: Resource<OutgoingRequest>,
-        options: Option<Resource<RequestOptions>>,
-    ) -> HttpResult<Resource<FutureResponse>> {
-        if let Some(options) = options {
-            self.dropping(|state| state.table().delete(options))?;
-        }
-        let request = self.dropping(|state| {
-            state.http.forget(request.rep());
-            state.table().delete(request)
-        })?;
-        let to = request.authority.unwrap_or_default();
-        denial::log(self.process(), "may not send an HTTP request to", &to, "");
-        Err(HttpError::from(ErrorCode::HttpRequestDenied))
-    }
-}
 
 /// Functions that only pass on what they are asked.
 macro_rules! pass_on {
@@ -88,10 +54,13 @@ impl HostOutgoingRequest for View<'_> {
     fn body(&mut self, request: Resource<OutgoingRequest>) -> Result<Result<Resource<HostOutgoingBody>, ()>> {
         let handle = request.rep();
         let body = self.giving_maybe(|state| HostOutgoingRequest::body(&mut state.http(), request))?;
-        if body.is_ok() {
+        if let Ok(body) = &body {
+            let completion = Completion::default();
             let http = &mut self.state().http;
             let weight = http.forget(handle);
             http.weigh(handle, weight + BODY_SIZE);
+            http.heads.insert(handle, completion.clone());
+            http.bodies.insert(body.rep(), completion);
             self.settle()?;
         }
         Ok(body)
@@ -140,6 +109,7 @@ impl HostOutgoingRequest for View<'_> {
     fn drop(&mut self, request: Resource<OutgoingRequest>) -> Result<()> {
         self.dropping(|state| {
             state.http.forget(request.rep());
+            state.http.heads.remove(&request.rep());
             HostOutgoingRequest::drop(&mut state.http(), request)
         })
     }
@@ -169,23 +139,61 @@ impl HostRequestOptions for View<'_> {
     }
 }
 
-/// No process has such a handle, because each request is denied.
 impl HostFutureIncomingResponse for View<'_> {
-    pass_on! {
-        HostFutureIncomingResponse FutureResponse:
-        get() -> Option<Result<Result<Resource<IncomingResponse>, ErrorCode>, ()>>;
-        subscribe() -> Resource<DynPollable>;
-        drop() -> ();
+    /// The handle of the answer pays for its head.
+    fn get(
+        &mut self,
+        answer: Resource<FutureResponse>,
+    ) -> Result<Option<Result<Result<Resource<IncomingResponse>, ErrorCode>, ()>>> {
+        self.gives()?;
+        let got = HostFutureIncomingResponse::get(&mut self.state().http(), answer);
+        let Ok(Some(Ok(Ok(response)))) = &got else {
+            self.dropped();
+            return got;
+        };
+        let state = self.state();
+        let size = state.table().get(response).map_or(0, |head| fields_size(&head.headers));
+        state.http.weigh(response.rep(), size);
+        self.settle()?;
+        got
+    }
+
+    fn subscribe(&mut self, answer: Resource<FutureResponse>) -> Result<Resource<DynPollable>> {
+        self.giving(
+            |trap| trap,
+            |state| HostFutureIncomingResponse::subscribe(&mut state.http(), answer),
+        )
+    }
+
+    /// A request that has not been answered is given up.
+    fn drop(&mut self, answer: Resource<FutureResponse>) -> Result<()> {
+        self.dropping(|state| HostFutureIncomingResponse::drop(&mut state.http(), answer))
     }
 }
 
-/// As above.
 impl HostIncomingResponse for View<'_> {
-    pass_on! {
-        HostIncomingResponse IncomingResponse:
-        status() -> u16;
-        headers() -> Resource<FieldMap>;
-        consume() -> Result<Resource<HostIncomingBody>, ()>;
-        drop() -> ();
+    fn status(&mut self, response: Resource<IncomingResponse>) -> Result<u16> {
+        HostIncomingResponse::status(&mut self.state().http(), response)
+    }
+
+    fn headers(&mut self, response: Resource<IncomingResponse>) -> Result<Resource<FieldMap>> {
+        self.giving_fields(|trap| trap, |http| HostIncomingResponse::headers(http, response))
+    }
+
+    /// The body pays for the trailers, which may outlive the connection.
+    fn consume(&mut self, response: Resource<IncomingResponse>) -> Result<Result<Resource<HostIncomingBody>, ()>> {
+        let body = self.giving_maybe(|state| HostIncomingResponse::consume(&mut state.http(), response))?;
+        if let Ok(body) = &body {
+            self.state().http.weigh(body.rep(), TRAILERS_SIZE);
+            self.settle()?;
+        }
+        Ok(body)
+    }
+
+    fn drop(&mut self, response: Resource<IncomingResponse>) -> Result<()> {
+        self.dropping(|state| {
+            state.http.forget(response.rep());
+            HostIncomingResponse::drop(&mut state.http(), response)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! The request of a process, and its body.
+//! The request that a process gets, and the bodies of requests and of answers that it gets.
 
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -62,13 +62,20 @@ impl HostIncomingBody for View<'_> {
         self.giving_maybe(|state| HostIncomingBody::stream(&mut state.http(), body))
     }
 
-    /// One handle for another.
+    /// One handle for another, which takes over its weight.
     fn finish(&mut self, body: Resource<IncomingBody>) -> Result<Resource<FutureTrailers>> {
-        HostIncomingBody::finish(&mut self.state().http(), body)
+        let state = self.state();
+        let weight = state.http.forget(body.rep());
+        let trailers = HostIncomingBody::finish(&mut state.http(), body)?;
+        state.http.weigh(trailers.rep(), weight);
+        Ok(trailers)
     }
 
     fn drop(&mut self, body: Resource<IncomingBody>) -> Result<()> {
-        self.dropping(|state| HostIncomingBody::drop(&mut state.http(), body))
+        self.dropping(|state| {
+            state.http.forget(body.rep());
+            HostIncomingBody::drop(&mut state.http(), body)
+        })
     }
 }
 
@@ -94,6 +101,9 @@ impl HostFutureTrailers for View<'_> {
     }
 
     fn drop(&mut self, trailers: Resource<FutureTrailers>) -> Result<()> {
-        self.dropping(|state| HostFutureTrailers::drop(&mut state.http(), trailers))
+        self.dropping(|state| {
+            state.http.forget(trailers.rep());
+            HostFutureTrailers::drop(&mut state.http(), trailers)
+        })
     }
 }

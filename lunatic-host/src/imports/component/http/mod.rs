@@ -1,23 +1,27 @@
-//! `wasi:http`: a process gets a request and answers it. wasmtime-wasi-http does the work; what a process keeps in the
-//! host is counted and charged here.
+//! `wasi:http`: a process gets a request and answers it, and sends requests. wasmtime-wasi-http does the work of the former,
+//! [`outgoing`](crate::outgoing) of the latter; what a process keeps in the host is counted and charged here.
 //!
 //! | module | purpose |
 //! |---|---|
 //! | `fields` | headers and trailers |
-//! | `incoming` | the request and its body |
-//! | `outgoing` | the answer and its body |
-//! | `client` | requests that a process sends, all of which are denied |
+//! | `incoming` | the request that a process gets, and the bodies that it reads |
+//! | `outgoing` | its answer, and the bodies that it writes |
+//! | `client`, `send` | requests that it sends, and their answers |
 //!
 //! # What is charged
 //!
 //! The *weight* of a handle is what the host keeps for it in addition to the handle itself: the texts of fields, and the
 //! parts of a body that wait to be sent. Fields that an answer has taken over weigh with the answer. A handle that shares
-//! fields with another weighs as much, because it may outlive the other.
+//! fields with another weighs as much, because it may outlive the other. A request that is sent is paid for with its
+//! connection ([`Paid`](crate::outgoing::Paid)).
 
 mod client;
 mod fields;
 mod incoming;
 mod outgoing;
+mod send;
+
+use std::sync::Arc;
 
 use lunatic_kernel::hash::NumberMap;
 use tokio::sync::oneshot;
@@ -29,10 +33,10 @@ use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, HeaderError
 use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 
-use self::client::denied;
 use super::file_streams::PART_MAX;
 use super::state::{State, View, Wasi02, view};
 use crate::instance::{Ctx, Given, Requests};
+use crate::outgoing::SendError;
 use crate::request::{Answer, BodyError, Completion, Lifeline, Request, fields_size};
 
 /// The most bytes of the fields of one handle, as wasmtime-wasi-http counts them: with 40 bytes for each value, and 32 for
@@ -62,9 +66,11 @@ pub(super) struct Http {
     /// The weight of each handle that has one, in bytes, by the number of the handle; and their sum.
     weights: NumberMap<u32, usize>,
     total: usize,
-    /// For each answer whose body was taken, and for each such body: whether it has been finished.
-    responses: NumberMap<u32, Completion>,
+    /// For each answer or request whose body was taken, and for each such body: whether it has been finished.
+    heads: NumberMap<u32, Completion>,
     bodies: NumberMap<u32, Completion>,
+    /// Shared with each connection of a request that was sent.
+    connections: Arc<()>,
     answer: Option<oneshot::Sender<Answer>>,
     is_answered: bool,
     /// Kept until the process has ended.
@@ -86,6 +92,11 @@ impl Http {
     /// The bytes that are charged.
     pub(super) fn size(&self) -> usize {
         self.total
+    }
+
+    /// How many connections there are for requests that the process has sent.
+    pub(super) fn connections(&self) -> usize {
+        Arc::strong_count(&self.connections) - 1
     }
 
     /// Sets the weight of a handle.
@@ -136,14 +147,14 @@ impl State {
 struct Hooks;
 
 impl WasiHttpHooks for Hooks {
-    /// Never called: our own `handle` denies each request.
+    /// Never called: our own `handle` sends requests.
     fn send_request(
         &mut self,
         _: ::http::Request<WasiBody>,
         _: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = client::Sent> + Send> {
-        Box::new(async { Err(denied()) })
+    ) -> Box<dyn Future<Output = send::Sent> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
     }
 
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
@@ -161,6 +172,44 @@ impl From<BodyError> for Error {
             BodyError::Gone => Self::ConnectionTerminated,
             BodyError::TooSlow => Self::ConnectionReadTimeout,
             BodyError::Incomplete => Self::HttpResponseIncomplete,
+        }
+    }
+}
+
+/// The code of an error that [`BodyError`] became.
+fn code_of_body(error: &Error) -> ErrorCode {
+    match error {
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        error => ErrorCode::InternalError(Some(error.to_string())),
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Denied => Self::HttpRequestDenied,
+            SendError::NoHost => Self::DnsError {
+                rcode: None,
+                info_code: None,
+            },
+            SendError::Refused => Self::ConnectionRefused,
+            SendError::Unroutable => Self::DestinationIpUnroutable,
+            SendError::Unavailable => Self::DestinationUnavailable,
+            SendError::ConnectTimeout => Self::ConnectionTimeout,
+            SendError::AnswerTimeout => Self::HttpResponseTimeout,
+            SendError::Certificate => Self::TlsCertificateError,
+            SendError::Alert(id, message) => Self::TlsAlertReceived {
+                alert_id: Some(id),
+                alert_message: Some(message),
+            },
+            SendError::Tls => Self::TlsProtocolError,
+            SendError::NoTls(why) => Self::InternalError(Some(why)),
+            SendError::Closed => Self::ConnectionTerminated,
+            SendError::HeadTooLong => Self::HttpResponseHeaderSectionSize(None),
+            SendError::Protocol => Self::HttpProtocolError,
+            SendError::Unfinished => Self::InternalError(Some("the body of the request was not finished".into())),
         }
     }
 }
@@ -201,7 +250,12 @@ impl types::Host for View<'_> {
     }
 
     fn http_error_code(&mut self, error: Resource<types::IoError>) -> Result<Option<ErrorCode>> {
-        types::Host::http_error_code(&mut self.state().http(), error)
+        // Those of bodies are errors of wasmtime-wasi-http, which looks for codes only.
+        let of_body = self.state().table().get(&error)?.downcast_ref().map(code_of_body);
+        match of_body {
+            Some(code) => Ok(Some(code)),
+            None => types::Host::http_error_code(&mut self.state().http(), error),
+        }
     }
 }
 

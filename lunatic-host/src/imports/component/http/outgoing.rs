@@ -39,7 +39,7 @@ impl HostOutgoingResponse for View<'_> {
             let http = &mut self.state().http;
             let weight = http.forget(handle);
             http.weigh(handle, weight + BODY_SIZE);
-            http.responses.insert(handle, completion.clone());
+            http.heads.insert(handle, completion.clone());
             http.bodies.insert(body.rep(), completion);
             self.settle()?;
         }
@@ -61,7 +61,7 @@ impl HostOutgoingResponse for View<'_> {
     fn drop(&mut self, response: Resource<OutgoingResponse>) -> Result<()> {
         self.dropping(|state| {
             state.http.forget(response.rep());
-            state.http.responses.remove(&response.rep());
+            state.http.heads.remove(&response.rep());
             HostOutgoingResponse::drop(&mut state.http(), response)
         })
     }
@@ -138,7 +138,7 @@ impl View<'_> {
         let handle = response.rep();
         let http = &mut self.state().http;
         http.forget(handle);
-        let completion = http.responses.remove(&handle).unwrap_or_else(Completion::complete);
+        let completion = http.heads.remove(&handle).unwrap_or_else(Completion::complete);
         let response = self.dropping(|state| state.table().delete(response))?;
         let response: ::http::Response<HyperOutgoingBody> = response.try_into()?;
         let response = response.map(|body| body.map_err(|_| BodyError::Incomplete).boxed_unsync());

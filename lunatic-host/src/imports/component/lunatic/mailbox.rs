@@ -11,7 +11,7 @@ use wasmtime::{Error, Result};
 
 use super::exit::Reason;
 use super::handle::{Address, Handle, Refusal};
-use super::{View, define, view, wait, with_content};
+use super::{View, call, define, view, wait, with_content};
 use crate::imports::channel::sent;
 use crate::instance::Ctx;
 
@@ -69,6 +69,9 @@ pub(super) fn add(interface: &mut LinkerInstance<'_, Ctx>) -> Result<()> {
     define(interface, "send", send)?;
     interface.func_wrap_async("receive", |mut store, (tags, timeout): (Vec<u64>, Option<u64>)| {
         Box::new(async move { Ok((receive(&mut view(store.data_mut()), &tags, timeout).await?,)) })
+    })?;
+    interface.func_wrap_async("call", |mut store, request: call::Request| {
+        Box::new(async move { Ok((call::call(&mut view(store.data_mut()), request).await?,)) })
     })?;
     define(interface, "rest", rest)?;
     define(interface, "reference", reference)?;

@@ -6,13 +6,16 @@
 //! | `handle` | handles of processes, and why calls are refused |
 //! | `exit` | exit reasons |
 //! | `process`, `spawn` | `lunatic:process/process` |
-//! | `mailbox`, `channel` | `lunatic:process/mailbox`, `lunatic:process/channel` |
+//! | `mailbox`, `call`, `channel` | `lunatic:process/mailbox`, `lunatic:process/channel` |
 //! | `registry`, `timer` | `lunatic:process/registry`, `lunatic:process/timer` |
+//! | `poll` | `lunatic:poll`, in `lunatic-sys/wit/poll` |
 
+mod call;
 mod channel;
 mod exit;
 mod handle;
 mod mailbox;
+mod poll;
 mod process;
 mod registry;
 mod spawn;
@@ -39,7 +42,8 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
     mailbox::add(&mut linker.instance("lunatic:process/mailbox@0.1.0")?)?;
     channel::add(&mut linker.instance("lunatic:process/channel@0.1.0")?)?;
     registry::add(&mut linker.instance("lunatic:process/registry@0.1.0")?)?;
-    timer::add(&mut linker.instance("lunatic:process/timer@0.1.0")?)
+    timer::add(&mut linker.instance("lunatic:process/timer@0.1.0")?)?;
+    poll::add(&mut linker.instance("lunatic:poll/mailbox@0.1.0")?)
 }
 
 /// Defines a function that does not wait.

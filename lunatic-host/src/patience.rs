@@ -8,20 +8,20 @@ use tokio::time::{Sleep, sleep};
 
 /// A limit for each wait. Time in which nobody waits does not count.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     limit: Duration,
     /// Begins with the wait.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, end: None }
     }
 
     /// Must be called with what the other side did: `Pending` begins or continues a wait. Returns `None` if the wait has
     /// lasted too long; otherwise the task is woken when it will have.
-    pub(super) fn judge<T>(&mut self, done: Poll<T>, context: &mut Context<'_>) -> Option<Poll<T>> {
+    pub(crate) fn judge<T>(&mut self, done: Poll<T>, context: &mut Context<'_>) -> Option<Poll<T>> {
         if done.is_ready() {
             self.end = None;
             return Some(done);
