@@ -132,8 +132,9 @@ async fn call_elsewhere(
     }
     let room = wait(view, WaitFor::Send, callee, timeout);
     let (kernel, process) = (room.kernel.clone(), room.process.clone());
+    let trace = view.0.current.trace().clone();
     loop {
-        match kernel.begin_call_elsewhere(&process, callee, reference, tag, &body) {
+        match kernel.begin_call_elsewhere(&process, callee, reference, tag, (&body, &trace)) {
             Ok(waits) => {
                 let rest = timeout.map(|_| room.rest_ns());
                 drop((room, body, paid));
