@@ -15,12 +15,13 @@ use tokio::net::TcpStream;
 use super::Server;
 use super::exchange;
 use super::stream::Stream;
-use crate::request::Phase;
+use crate::request::{FIELDS_SIZE_MAX, Phase};
 
 /// The longest head of a request, in bytes, and the most that hyper reads before someone takes it.
 const HEAD_LEN_MAX: usize = 32 << 10;
-/// What a connection holds in the host: what was read, what was not yet written, and the task.
-pub(super) const CONNECTION_SIZE: usize = 3 * HEAD_LEN_MAX + (16 << 10);
+/// What a connection holds in the host: what was read; the longest head of an answer, for which hyper makes up to twice the
+/// room that it needs, and which it keeps; what was not yet written of a body; and the task.
+pub(super) const CONNECTION_SIZE: usize = 3 * HEAD_LEN_MAX + 2 * FIELDS_SIZE_MAX + (16 << 10);
 
 /// Serves a client until one of both sides closes the connection.
 pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
