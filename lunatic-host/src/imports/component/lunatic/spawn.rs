@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::registry::NameRefusal;
-use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, spawn};
+use lunatic_sys::codes::{CAPTURE_LEN_MAX, CONFIG_LEN_MAX, DENIED, spawn};
 use lunatic_sys::layout::SpawnOptions;
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource, flags};
@@ -58,6 +58,11 @@ impl Options {
             config_len: self.config.len() as u32,
             ..SpawnOptions::default()
         }
+    }
+
+    /// The length of the configuration as core modules pass it.
+    fn config_len(&self) -> usize {
+        self.config.iter().map(|entry| entry.len() + 1).sum()
     }
 
     /// The configuration as core modules pass it.
@@ -116,6 +121,10 @@ pub(super) async fn spawn(view: &mut View<'_>, (name, argument, options): Child)
 async fn asked_rights(view: &mut View<'_>, options: &Options) -> Result<Outcome> {
     if options.config.is_empty() {
         return Ok(Ok(view.process().local.rights.clone()));
+    }
+    // Before it is copied: it may be as long as all arguments of a call.
+    if options.config_len() > CONFIG_LEN_MAX {
+        return Ok(Err(configuration::too_long()));
     }
     let narrowing = match configuration::begin(view.0, options.config_bytes()) {
         Ok(narrowing) => narrowing,
