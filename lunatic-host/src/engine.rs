@@ -1,5 +1,7 @@
 //! Configures wasmtime: one engine per memory layout.
 
+use std::error::Error as _;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -226,6 +228,17 @@ pub(crate) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
         .consume_fuel(layout == Layout::Metered)
         .parallel_compilation(false);
     Engine::new(&config)
+}
+
+/// Whether modules can be compiled on several threads. These are started on first use and stay; wasmtime panics if it needs
+/// them and there are none.
+pub(crate) fn has_compiling_threads() -> bool {
+    static STARTED: OnceLock<bool> = OnceLock::new();
+    *STARTED.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // An error of another kind says that somebody else has started them.
+        Err(error) => error.source().is_none_or(|source| !source.is::<io::Error>()),
+    })
 }
 
 /// The settings that all layouts share.

@@ -10,6 +10,10 @@ pub(crate) struct Io(Option<Runtime>);
 
 impl Io {
     pub(crate) fn new() -> io::Result<Self> {
+        // If tokio cannot start its thread, it panics.
+        let probe = std::thread::Builder::new().name("lunatic-io".into()).spawn(|| ())?;
+        // A thread that does nothing does not panic.
+        let _ = probe.join();
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(1).thread_name("lunatic-io").enable_all();
         builder.build().map(|runtime| Self(Some(runtime)))

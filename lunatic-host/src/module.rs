@@ -27,7 +27,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use self::artifact::{Artifact, Code};
 pub use self::error::LoadError;
 use crate::code;
-use crate::engine::{Interface, Layout};
+use crate::engine::{Interface, Layout, for_compiling, has_compiling_threads};
 use crate::instance::Ctx;
 use crate::instance::frozen::Models;
 use crate::instance::image::Image;
@@ -381,7 +381,13 @@ fn compile(host: &Wasm, file: &[u8], layout: Layout) -> Result<Compiled, LoadErr
     if let Some(artifact) = cached.and_then(|bytes| read(engine, &bytes)) {
         return link(host, artifact, layout);
     }
-    let made = artifact::make(engine, file)?;
+    let made = match has_compiling_threads() {
+        true => artifact::make(engine, file)?,
+        false => {
+            let alone = for_compiling(layout).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+            artifact::make(&alone, file)?
+        }
+    };
     // If it cannot be cached, it is compiled again next time.
     let _ = host.cache.put(&key, &made);
     let artifact = read(engine, &made).ok_or_else(misread)?;

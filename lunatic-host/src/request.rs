@@ -87,6 +87,10 @@ pub(crate) struct Lifeline {
     pub(crate) _place: tokio::sync::OwnedSemaphorePermit,
 }
 
+/// The most bytes of the fields of one handle, as wasmtime-wasi-http counts them: with 40 bytes for each value, and 32 for
+/// each name.
+pub(crate) const FIELDS_SIZE_MAX: usize = 64 << 10;
+
 /// What a request takes up in the host, in addition to its texts.
 const REQUEST_SIZE: usize = 4 << 10;
 /// A field in a map of fields, in addition to its texts.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context as _;
 use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
 use lunatic_kernel::counts::Ends;
@@ -274,8 +275,10 @@ impl RuntimeBuilder {
             helpers: Vec::new(),
         };
         // If a thread was refused, dropping the runtime ends those that have started.
-        started?;
-        runtime.start_helpers()?;
+        started.context("cannot start the threads that run processes")?;
+        runtime
+            .start_helpers()
+            .context("cannot start the threads of the host")?;
         Ok(runtime)
     }
 
@@ -297,13 +300,13 @@ impl RuntimeBuilder {
             trusted_keys: self.trusted_keys,
             descriptors: descriptors::stock(self.descriptors_max),
             file_operations: Permits::new(FILE_OPERATIONS_MAX),
-            net: Net::new(|| Keys::new(node, || machine.random()))?,
+            net: Net::new(|| Keys::new(node, || machine.random())).context("cannot watch sockets")?,
             hibernation: Hibernation::new(self.resident_max),
             ahead: Ahead::default(),
             shortage: Shortage::new(),
             extensions,
             states: SharedStates::default(),
-            io: Io::new()?,
+            io: Io::new().context("cannot start a thread for files")?,
             worker_clocks: Mutex::default(),
             at_slice_end: &[stack::show_running, profile::sample],
             is_profiled: AtomicBool::new(false),

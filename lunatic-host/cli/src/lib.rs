@@ -16,6 +16,7 @@
 //! | [`cargo_runner`] | recognises test programs when cargo calls `lunatic` as its `runner` |
 //! | [`init`] | `lunatic init`: writes that configuration of cargo |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
+//! | `advice` | what to do if the operating system refuses something |
 //! | `shell` | what the shell gets: text and exit codes |
 //! | `sign` | `lunatic sign`: signs modules |
 //! | `conformance` | `lunatic conformance`: tests programs in other languages |
@@ -38,6 +39,8 @@
 
 #[cfg_attr(not(unix), path = "no_admin.rs")]
 mod admin;
+#[cfg_attr(not(unix), path = "no_advice.rs")]
+mod advice;
 pub mod cargo_runner;
 #[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
 mod compat;

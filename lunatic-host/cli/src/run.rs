@@ -14,6 +14,7 @@ use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, RunningSystem, Runtime, SystemConfig};
 
+use crate::advice::explained;
 use crate::confine::Needs;
 use crate::manager::Manager;
 use crate::voice::Voice;
@@ -41,7 +42,7 @@ fn finish(result: anyhow::Result<i32>) -> i32 {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", lines(format!("{error:#}")));
+            eprintln!("error: {}", lines(explained(&error)));
             1
         }
     }

@@ -19,6 +19,8 @@ const PIECE: usize = 1 << 20;
 pub(crate) const HEAD_SIZE: usize = 384;
 /// What an entry in the list of resources costs in memory.
 const RESOURCE_SIZE: usize = 32;
+/// How many resources a message can carry: the list moves when it grows, and is dropped, in one step.
+const RESOURCES_MAX: usize = 1 << 14;
 
 /// An item in an inbox.
 #[derive(Debug)]
@@ -91,6 +93,7 @@ pub(crate) enum MessageError {
     QueuesFull,
     ReadBehindEnd,
     NoResource(u64),
+    TooManyResources,
 }
 
 impl fmt::Display for MessageError {
@@ -98,6 +101,7 @@ impl fmt::Display for MessageError {
         match self {
             Self::TooLong => write!(f, "a message has at most {LEN_MAX} bytes"),
             Self::QueuesFull => write!(f, "there is not enough memory left for messages"),
+            Self::TooManyResources => write!(f, "a message carries at most {RESOURCES_MAX} modules and sockets"),
             Self::ReadBehindEnd => write!(f, "the message was read beyond its end"),
             Self::NoResource(index) => write!(f, "the message has no resource of this kind at position {index}"),
         }
@@ -194,6 +198,9 @@ impl Message {
 
     /// Adds a resource, and returns its index.
     pub(crate) fn push(&mut self, resource: Resource) -> Result<u64, MessageError> {
+        if self.resources.len() >= RESOURCES_MAX {
+            return Err(MessageError::TooManyResources);
+        }
         grow(&mut self.paid, RESOURCE_SIZE)?;
         self.resources.push(Some(resource));
         Ok(self.resources.len() as u64 - 1)

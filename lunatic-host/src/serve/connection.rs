@@ -16,13 +16,14 @@ use tokio::time::interval;
 use super::Server;
 use super::exchange;
 use super::stream::{LOOKS_EVERY, Stream};
-use crate::request::Phase;
+use crate::request::{FIELDS_SIZE_MAX, Phase};
 
 /// The longest head of a request, in bytes, and the most that hyper reads before someone takes it.
 const HEAD_LEN_MAX: usize = 32 << 10;
 /// What a connection holds in the host: of its request, what hyper has read, the part that waits for the process, and the one
-/// that the process has not finished; of its answer, what hyper has not written, and two parts of the body; and the task.
-pub(super) const CONNECTION_SIZE: usize = 7 * HEAD_LEN_MAX + (16 << 10);
+/// that the process has not finished; the longest head of an answer, for which hyper makes up to twice the room that it
+/// needs, and which it keeps; two parts of the body; and the task.
+pub(super) const CONNECTION_SIZE: usize = 5 * HEAD_LEN_MAX + 2 * FIELDS_SIZE_MAX + (16 << 10);
 
 /// Serves a client until one of both sides closes the connection.
 pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {

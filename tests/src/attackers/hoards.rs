@@ -240,6 +240,15 @@ pub const COMPAT_HOARDS: &[Hoard] = &[
         child: "",
     },
     Hoard {
+        what: "modules in a message",
+        // An empty module.
+        before: "(i64.store (i32.const 2500) (i64.const 0x16d736100))
+            (drop (call $process.compile_module (i32.const 2500) (i32.const 8) (i32.const 1400)))
+            (call $message.create_data (i64.const 7) (i64.const 0))",
+        again: "(drop (call $message.push_module (i64.load (i32.const 1400))))",
+        child: "",
+    },
+    Hoard {
         what: "drafts of children",
         before: "",
         again: SPAWN_COMPAT,

@@ -69,6 +69,7 @@ mod processes;
 mod published;
 mod renovated;
 mod sandbox;
+mod scarcity;
 mod secrets;
 #[cfg(unix)]
 mod serve;

@@ -13,6 +13,7 @@ use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{Module, Runtime, SystemConfig};
 
 use self::kit::Case;
+use crate::advice::explained;
 use crate::put;
 use crate::run::{load, read};
 
@@ -44,7 +45,7 @@ pub fn conformance(args: &ConformanceArgs) -> i32 {
         Ok(true) => 0,
         Ok(false) => 101,
         Err(error) => {
-            eprintln!("error: {}", lines(format!("{error:#}")));
+            eprintln!("error: {}", lines(explained(&error)));
             1
         }
     }

@@ -50,6 +50,7 @@ use self::program::Program;
 use self::report::Reporter;
 use self::select::{Selected, select};
 use self::verdict::{Ended, Verdict};
+use crate::advice::explained;
 use crate::run::{load, read};
 use crate::{HostArgs, TestArgs, TestColor, TestFormat};
 
@@ -76,7 +77,7 @@ pub fn test(file: &Path, args: &TestArgs, host: &HostArgs) -> i32 {
     match try_test(file, args, host) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", lines(format!("{error:#}")));
+            eprintln!("error: {}", lines(explained(&error)));
             1
         }
     }
@@ -249,7 +250,7 @@ pub fn bench(file: &Path, args: &[String], host: &HostArgs) -> i32 {
     match try_bench(file, args, host) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", lines(format!("{error:#}")));
+            eprintln!("error: {}", lines(explained(&error)));
             1
         }
     }

@@ -37,11 +37,8 @@ use super::file_streams::PART_MAX;
 use super::state::{State, View, Wasi02, view};
 use crate::instance::{Ctx, Given, Requests};
 use crate::outgoing::SendError;
-use crate::request::{Answer, BodyError, Completion, Lifeline, Request, fields_size};
+use crate::request::{Answer, BodyError, Completion, FIELDS_SIZE_MAX, Lifeline, Request, fields_size};
 
-/// The most bytes of the fields of one handle, as wasmtime-wasi-http counts them: with 40 bytes for each value, and 32 for
-/// each name.
-const FIELDS_SIZE_MAX: usize = 64 << 10;
 /// The most bytes of a body that are written in one part, and how many parts may wait.
 const BODY_PART_MAX: usize = PART_MAX / 2;
 const BODY_PARTS: usize = 1;

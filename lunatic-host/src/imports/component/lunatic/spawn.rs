@@ -61,16 +61,16 @@ impl Options {
         }
     }
 
-    /// The configuration as core modules pass it, or why it is none.
-    fn config_bytes(&self) -> Result<Vec<u8>, String> {
+    /// The configuration as core modules pass it, or the code and text of the refusal.
+    fn config_bytes(&self) -> Result<Vec<u8>, (i32, String)> {
         let entries = self.config.iter();
-        let len: usize = entries.clone().map(|entry| entry.len() + 1).sum();
-        if len > CONFIG_LEN_MAX {
-            return Err(format!("the configuration has {len} bytes, more than {CONFIG_LEN_MAX}"));
+        // Before it is copied: it may be as long as all arguments of a call.
+        if entries.clone().map(|entry| entry.len() + 1).sum::<usize>() > CONFIG_LEN_MAX {
+            return Err(configuration::too_long());
         }
         // What follows a zero byte would be another entry.
         if let Some(entry) = entries.clone().find(|entry| entry.contains('\0')) {
-            return Err(format!("`{}` contains a zero byte", entry.escape_debug()));
+            return Err((BAD_CONFIG, format!("`{}` contains a zero byte", entry.escape_debug())));
         }
         Ok(entries.flat_map(|entry| entry.bytes().chain([0])).collect())
     }
@@ -128,7 +128,7 @@ async fn asked_rights(view: &mut View<'_>, options: &Options) -> Result<Outcome>
     }
     let config = match options.config_bytes() {
         Ok(config) => config,
-        Err(why) => return Ok(Err((BAD_CONFIG, why.into()))),
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let narrowing = match configuration::begin(view.0, config) {
         Ok(narrowing) => narrowing,
