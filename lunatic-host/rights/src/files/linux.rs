@@ -25,7 +25,6 @@ pub(super) fn open_beneath(dir: BorrowedFd<'_>, path: &Path) -> rustix::io::Resu
 }
 
 /// Returns a path of something that is open.
-#[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
 pub(super) fn path(open: BorrowedFd<'_>) -> io::Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())))
 }
