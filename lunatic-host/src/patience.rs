@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// A limit for each wait. Time in which nobody waits does not count.
+/// A limit for each wait, which begins when something is asked for that is not there yet, and ends when it is taken. Between
+/// two waits, no time counts; within one, all does, even if nobody asks again for a while.
 #[derive(Debug)]
 pub(crate) struct Patience {
     limit: Duration,
