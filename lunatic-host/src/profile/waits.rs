@@ -83,8 +83,8 @@ impl<'a> Waits<'a> {
         {
             return Some(places.clone());
         }
-        // A frozen process would have to be thawed.
-        if *looks >= LOOKS_MAX || process.is_frozen() {
+        // A frozen process is thawed for it, and frozen again.
+        if *looks >= LOOKS_MAX {
             return None;
         }
         *looks += 1;

@@ -73,6 +73,7 @@ fn a_process_is_shown_with_those_it_knows() {
     };
     has("parent", "#2");
     has("state", "waiting for mail");
+    has("last ran", " ago");
     has("traps exits", "yes");
     has("linked to", "#2 #5 #6");
     assert!(shown.contains("  0: "), "{shown}");
@@ -161,7 +162,10 @@ fn what_processes_have_is_listed() {
     while channels.len() < 4 || !channels[3].ends_with("1 0") {
         channels = list(&["channels"]);
     }
-    assert_eq!(channels[0], "CHANNEL OWNER MESSAGES BYTES BOUND RECEIVERS SENDERS");
+    assert_eq!(
+        channels[0],
+        "CHANNEL OWNER MESSAGES BYTES OLDEST BOUND RECEIVERS SENDERS"
+    );
     assert!(
         channels[1].contains(" #1 2 ") && channels[1].ends_with(" 8 0 0"),
         "{channels:?}"

@@ -46,13 +46,15 @@ fn whole(view: &ProcessView) -> String {
     };
     let relations = view.relations.clone().unwrap_or_default();
     let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    let mut state = match &view.waits_for {
+    let state = match &view.waits_for {
         Some(what) => format!("{} for {what}", view.state),
         None => view.state.clone(),
     };
-    if let Some(ms) = view.stopped_ms {
-        state += &format!(", for {}", time(ms.into()));
-    }
+    let ran = match view.stopped_ms {
+        Some(ms) => format!("{} ago", time(ms.into())),
+        None if view.runs > 0 => "now".to_owned(),
+        None => "never".to_owned(),
+    };
     let lines = [
         ("process", view.id.clone()),
         ("names", list(&view.names, view.names_len)),
@@ -66,6 +68,7 @@ fn whole(view: &ProcessView) -> String {
                 state
             },
         ),
+        ("last ran", ran),
         (
             "mailbox",
             format!(
