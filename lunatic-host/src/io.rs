@@ -2,15 +2,21 @@
 
 use std::io;
 use std::ops::Deref;
+use std::os::unix::net::UnixStream;
 
 use tokio::runtime::{Builder, Runtime};
+
+/// At least as many descriptors as tokio opens when it starts.
+const DESCRIPTORS: usize = 8;
 
 /// The executor of a runtime. Processes are not tasks of it.
 pub(crate) struct Io(Option<Runtime>);
 
 impl Io {
     pub(crate) fn new() -> io::Result<Self> {
-        // If tokio cannot start its thread, it panics.
+        // If tokio gets no descriptors for signals, or cannot start its thread, it panics.
+        let pairs: io::Result<Vec<_>> = (0..DESCRIPTORS / 2).map(|_| UnixStream::pair()).collect();
+        drop(pairs?);
         let probe = std::thread::Builder::new().name("lunatic-io".into()).spawn(|| ())?;
         // A thread that does nothing does not panic.
         let _ = probe.join();
