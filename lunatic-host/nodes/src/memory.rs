@@ -1,6 +1,6 @@
 //! A transport in memory, with virtual time and faults: many nodes in one thread, in an order that a seed decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,10 +49,15 @@ struct State {
     sent: u64,
     present: BTreeSet<Identity>,
     frozen: BTreeMap<Identity, Vec<Brought>>,
-    faults: BTreeMap<(Identity, Identity), Faults>,
+    /// A number for each node, as a way is looked up for each frame.
+    numbers: HashMap<Identity, u32>,
+    faults: HashMap<Way, Faults>,
     /// The last arrival on each way, so that frames overtake each other only if a fault says so.
-    last: BTreeMap<(Identity, Identity), Duration>,
+    last: HashMap<Way, Duration>,
 }
+
+/// The numbers of a sender and a receiver.
+type Way = (u32, u32);
 
 /// Connects nodes in memory.
 #[derive(Clone)]
@@ -80,8 +85,9 @@ impl MemoryFabric {
             sent: 0,
             present: BTreeSet::new(),
             frozen: BTreeMap::new(),
-            faults: BTreeMap::new(),
-            last: BTreeMap::new(),
+            numbers: HashMap::new(),
+            faults: HashMap::new(),
+            last: HashMap::new(),
         })))
     }
 
@@ -138,7 +144,9 @@ impl MemoryFabric {
 
     /// Sets the faults from one node to another, in this direction only.
     pub fn set_faults(&self, from: &Identity, to: &Identity, faults: Faults) {
-        self.0.lock().faults.insert((from.clone(), to.clone()), faults);
+        let mut state = self.0.lock();
+        let way = state.way(from, to);
+        state.faults.insert(way, faults);
     }
 
     /// Removes all faults, and makes all nodes go on.
@@ -152,7 +160,7 @@ impl MemoryFabric {
 
     fn send(&self, from: &Identity, to: &Identity, frame: Vec<u8>) {
         let state = &mut *self.0.lock();
-        let way = (from.clone(), to.clone());
+        let way = state.way(from, to);
         let faults = state.faults.get(&way).copied().unwrap_or(Faults::NONE);
         let random = &mut state.random;
         let mut happens = |times: u64| times > 0 && random.once_in(times);
@@ -166,7 +174,7 @@ impl MemoryFabric {
             if is_late {
                 at += faults.delay * 3 + Duration::from_micros(state.random.below(1000));
             } else {
-                let last = state.last.entry(way.clone()).or_default();
+                let last = state.last.entry(way).or_default();
                 at = at.max(*last);
                 *last = at;
             }
@@ -209,6 +217,19 @@ impl MemoryFabric {
 }
 
 impl State {
+    fn way(&mut self, from: &Identity, to: &Identity) -> Way {
+        (self.number(from), self.number(to))
+    }
+
+    fn number(&mut self, node: &Identity) -> u32 {
+        if let Some(number) = self.numbers.get(node) {
+            return *number;
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(node.clone(), number);
+        number
+    }
+
     fn bring(&mut self, to: &Identity, brought: Brought) {
         self.sent += 1;
         self.on_way.insert((self.now, self.sent), (to.clone(), brought));
