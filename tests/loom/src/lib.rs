@@ -15,7 +15,7 @@ mod address;
 mod arrivals;
 #[path = "../../../lunatic-host/kernel/src/budget/mod.rs"]
 mod budget;
-#[path = "../../../lunatic-host/kernel/src/channel.rs"]
+#[path = "../../../lunatic-host/kernel/src/channel/mod.rs"]
 mod channel;
 mod exit;
 #[path = "../../../lunatic-host/kernel/src/latch.rs"]
