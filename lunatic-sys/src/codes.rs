@@ -315,6 +315,10 @@ pub mod source {
     pub const CHANNEL: u32 = 0;
     /// The mailbox: `a` points to tags; without tags, every entry counts.
     pub const MAILBOX: u32 = 1;
+    /// A socket that can be read or accepted from: `a` is its id, `b` its key.
+    pub const READABLE: u32 = 2;
+    /// A socket that can be written to: `a` is its id, `b` its key.
+    pub const WRITABLE: u32 = 3;
 }
 
 /// The longest name of a process or a group, in bytes.

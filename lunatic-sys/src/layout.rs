@@ -130,9 +130,9 @@ pub struct Source {
     pub kind: u32,
     /// For the mailbox: the number of tags.
     pub tags_len: u32,
-    /// For a channel: its id. For the mailbox: a pointer to the tags.
+    /// For a channel or a socket: its id. For the mailbox: a pointer to the tags.
     pub a: u64,
-    /// For a channel: its key.
+    /// For a channel or a socket: its key.
     pub b: u64,
 }
 

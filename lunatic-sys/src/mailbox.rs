@@ -60,7 +60,8 @@ crate::imports! {
     ) -> i32;
 
     /// Waits until something can be received from one of the sources, and returns the index of the first such source. A
-    /// closed channel is ready. Returns [`codes::TIMED_OUT`](crate::codes::TIMED_OUT) or
+    /// closed channel is ready. A socket is ready if an attempt may succeed or fail without waiting; the next attempt can
+    /// still find that it would wait. Returns [`codes::TIMED_OUT`](crate::codes::TIMED_OUT) or
     /// [`codes::INVALID`](crate::codes::INVALID). Traps if there are more than
     /// [`codes::TAGS_LEN_MAX`](crate::codes::TAGS_LEN_MAX) sources or tags.
     fn select(sources: *const Source, len: usize, timeout_ns: u64) -> i32;

@@ -112,6 +112,11 @@ impl<W: Clone> Readiness<W> {
         self.state.store(READY, Ordering::Release);
     }
 
+    /// Whether an attempt may succeed, or fail for good.
+    pub fn is_ready(&self) -> bool {
+        self.state.load(Ordering::Acquire) & (READY | CLOSED) != 0
+    }
+
     /// Records that the direction has become ready, or is `closed` for good. Returns the waiter to wake.
     pub fn set(&self, closed: bool) -> Option<W> {
         let bits = if closed { READY | CLOSED } else { READY };

@@ -12,6 +12,7 @@ use lunatic_kernel::elsewhere::Watches;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
 use lunatic_kernel::trace::Trace;
 use lunatic_kernel::wait::{Wait, block, poll_until};
+use lunatic_net::readiness::{self, Direction};
 use lunatic_sys::codes::{DESCRIBE, EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, RawHandle, SOURCE_SIZE};
 use smallvec::SmallVec;
@@ -23,7 +24,7 @@ use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::imports::timed::Timed as _;
 use crate::instance::{self, Ctx, Opened};
-use crate::wasm::{Kernel, Process, Wasm};
+use crate::wasm::{Kernel, Process, Socket, Wasm};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -353,6 +354,8 @@ fn invalid(caller: &mut Caller<'_, Ctx>, reference: u32) -> wasmtime::Result<i32
 enum Source {
     Channel(Id),
     Mailbox(Tags),
+    /// `None` is a socket that does not belong to the process any more: using it does not wait.
+    Socket(Option<Arc<Socket>>, Direction),
 }
 
 impl Source {
@@ -362,6 +365,10 @@ impl Source {
             // Of one on another node, only that node knows.
             Self::Channel(id) => id.is_here() && kernel.channels().is_ready(*id),
             Self::Mailbox(tags) => process.relate_self(|relations| relations.mailbox.has(tags)),
+            Self::Socket(socket, direction) => {
+                let socket = socket.as_ref();
+                socket.is_none_or(|socket| socket.readiness(*direction).is_ready())
+            }
         }
     }
 }
@@ -396,10 +403,30 @@ fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtim
                 let (memory, _) = guest_memory::all(caller)?;
                 Source::Mailbox(read_tags(memory, u32::try_from(a)?, tags_len)?)
             }
+            source::READABLE | source::WRITABLE => {
+                let direction = match kind {
+                    source::READABLE => Direction::Read,
+                    _ => Direction::Write,
+                };
+                match socket_source(caller.data(), RawHandle { id: a, key: b }, direction) {
+                    Some(source) => source,
+                    None => return Ok(None),
+                }
+            }
             kind => return Err(wasmtime::Error::msg(format!("{kind} is not a kind of source"))),
         });
     }
     Ok(Some(all))
+}
+
+/// The source for a socket, which is watched from now on; `None` if the handle is invalid.
+fn socket_source(ctx: &Ctx, handle: RawHandle, direction: Direction) -> Option<Source> {
+    let handles = &ctx.kernel.host.net.handles;
+    let id = handles.keys.check(handle.id, handle.key)?;
+    let socket = handles.get(ctx.process(), id).ok();
+    // If it cannot be watched, nobody would report that it is ready.
+    let socket = socket.filter(|socket| socket.watch(direction).is_ok());
+    Some(Source::Socket(socket, direction))
 }
 
 /// The tags for which the mailbox must wake the process; `None` if the mailbox is not among the sources. A mailbox has
@@ -430,9 +457,16 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     if asked.is_empty() && (here.is_some() || timeout_ns == 0) {
         return Ok(here.map_or(TIMED_OUT, index));
     }
+    // What happens at a socket is up to others than the processes of the system.
+    let waits_outside = all.iter().any(|source| matches!(source, Source::Socket(..)));
+    let kind = if waits_outside {
+        WaitFor::Socket
+    } else {
+        WaitFor::Select
+    };
     let wait = match asked.is_empty() {
-        true => wait(&mut caller, WaitFor::Select, Id::NONE, timeout_ns),
-        false => elsewhere::wait_for_answer(&mut caller, WaitFor::Select, Id::NONE, timeout_ns),
+        true => wait(&mut caller, kind, Id::NONE, timeout_ns),
+        false => elsewhere::wait_for_answer(&mut caller, kind, Id::NONE, timeout_ns),
     };
     let mut watches = Watches::new(&wait, timeout_ns != 0);
     for (place, channel) in asked {
@@ -476,19 +510,20 @@ fn sources_elsewhere(sources: &[Source]) -> SmallVec<[(usize, Id); 4]> {
     channels.collect()
 }
 
-/// The waiters that a select has left in channels. They are withdrawn however the wait ends; a wake-up for one of them
-/// is passed on, because the guest may receive from another channel.
+/// The waiters that a select has left in channels and at sockets. They are withdrawn however the wait ends; a wake-up for one
+/// of them is passed on, because the guest may receive from another channel.
 struct Waiters<'a> {
     kernel: &'a Kernel,
     waiters: Vec<(Id, Ticket)>,
+    sockets: Vec<(Arc<Socket>, Direction, readiness::Ticket)>,
 }
 
 impl<'a> Waiters<'a> {
-    /// Leaves a waiter in each channel that is not ready yet.
+    /// Leaves a waiter in each channel and at each socket that is not ready yet.
     fn enter(kernel: &'a Kernel, process: &Arc<Process>, sources: &[Source]) -> Self {
         let channels = sources.iter().filter_map(|source| match source {
             Source::Channel(id) => Some(*id),
-            Source::Mailbox(_) => None,
+            Source::Mailbox(_) | Source::Socket(..) => None,
         });
         // One for each channel, even if it is named more than once: a channel searches its waiters.
         let mut channels: SmallVec<[Id; 8]> = channels.collect();
@@ -498,7 +533,18 @@ impl<'a> Waiters<'a> {
             .into_iter()
             .filter_map(|id| Some((id, kernel.channels().wait_to_receive(id, process, None)?)));
         let waiters = waiters.collect();
-        Self { kernel, waiters }
+        let sockets = sources.iter().filter_map(|source| match source {
+            Source::Socket(Some(socket), direction) => {
+                let ticket = socket.readiness(*direction).enter(process, None)?;
+                Some((socket.clone(), *direction, ticket))
+            }
+            _ => None,
+        });
+        Self {
+            kernel,
+            waiters,
+            sockets: sockets.collect(),
+        }
     }
 }
 
@@ -507,6 +553,11 @@ impl Drop for Waiters<'_> {
         for (channel, ticket) in self.waiters.drain(..) {
             self.kernel
                 .wake_waiter(self.kernel.channels().leave_receive(channel, ticket, false));
+        }
+        for (socket, direction, ticket) in self.sockets.drain(..) {
+            if let Some(next) = socket.readiness(direction).leave(ticket, false) {
+                self.kernel.wake(&next);
+            }
         }
     }
 }

@@ -279,6 +279,10 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_SOURCE_CHANNEL 0u
 /// The mailbox: `a` points to tags; without tags, every entry counts.
 #define LUNATIC_SOURCE_MAILBOX 1u
+/// A socket that can be read or accepted from: `a` is its id, `b` its key.
+#define LUNATIC_SOURCE_READABLE 2u
+/// A socket that can be written to: `a` is its id, `b` its key.
+#define LUNATIC_SOURCE_WRITABLE 3u
 
 /// The longest name of a process or a group, in bytes.
 #define LUNATIC_NAME_LEN_MAX 255
@@ -435,9 +439,9 @@ typedef struct lunatic_source {
     uint32_t kind;
     /// For the mailbox: the number of tags.
     uint32_t tags_len;
-    /// For a channel: its id. For the mailbox: a pointer to the tags.
+    /// For a channel or a socket: its id. For the mailbox: a pointer to the tags.
     uint64_t a;
-    /// For a channel: its key.
+    /// For a channel or a socket: its key.
     uint64_t b;
 } lunatic_source;
 LUNATIC_SIZE_IS(lunatic_source, 24);
@@ -726,7 +730,8 @@ LUNATIC_IMPORT("lunatic::mailbox", "call")
 int32_t lunatic_mailbox_call(uint64_t id, uint64_t key, uint64_t tag, const void *message, size_t len, uint64_t *reference, void *to, size_t capacity, uint64_t timeout_ns);
 
 /// Waits until something can be received from one of the sources, and returns the index of the first such source. A
-/// closed channel is ready. Returns `LUNATIC_TIMED_OUT` or `LUNATIC_INVALID`. Traps if there are more than
+/// closed channel is ready. A socket is ready if an attempt may succeed or fail without waiting; the next attempt can
+/// still find that it would wait. Returns `LUNATIC_TIMED_OUT` or `LUNATIC_INVALID`. Traps if there are more than
 /// `LUNATIC_TAGS_LEN_MAX` sources or tags.
 LUNATIC_IMPORT("lunatic::mailbox", "select")
 int32_t lunatic_mailbox_select(const lunatic_source *sources, size_t len, uint64_t timeout_ns);
