@@ -4,8 +4,10 @@ mod error;
 mod message;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::task::Poll;
 use std::time::Duration;
 
 pub use error::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
@@ -19,6 +21,7 @@ use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch}
 use crate::host::net::Receiver;
 use crate::host::{self, Refused};
 use crate::net::handover;
+use crate::task::waits::Wait;
 
 /// A handle of a queue of messages of type `T`.
 ///
@@ -301,6 +304,34 @@ impl<T, C: Codec> Channel<T, C> {
             Ok(Err(error)) => Err(ReceiveTimeoutError::Decode(error)),
             Err(refused) => Err(ReceiveTimeoutError::from_refused(refused)),
         }
+    }
+
+    /// Receives the oldest message; waits while there is none, as a future for [`block_on`](crate::task::block_on).
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError`] gives the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no message is lost.
+    pub async fn receive_async(self) -> Result<T, ReceiveError>
+    where
+        T: Sendable,
+    {
+        let mut wait = Wait::default();
+        poll_fn(|context| {
+            let received = host::try_receive(self.raw(), codec::decode::<C, T>);
+            Poll::Ready(match received {
+                Ok(decoded) => decoded.map_err(ReceiveError::Decode),
+                Err(Refused::Empty) => {
+                    wait.for_channel(self.raw(), context.waker());
+                    return Poll::Pending;
+                }
+                Err(refused) => Err(ReceiveError::from_refused(refused)),
+            })
+        })
+        .await
     }
 
     #[cold]

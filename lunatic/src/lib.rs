@@ -92,7 +92,7 @@ pub mod registry;
 mod report;
 pub mod rights;
 pub mod supervisor;
-mod task;
+pub mod task;
 pub mod time;
 pub mod timer;
 pub mod trace;

@@ -12,8 +12,10 @@ mod call;
 mod select;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::task::Poll;
 use std::time::Duration;
 
 pub use call::{CallError, ReplyTo};
@@ -29,6 +31,7 @@ use crate::host::net::Receiver;
 use crate::host::{self, Refused};
 use crate::net::handover;
 use crate::process::{Monitor, Process, this_process};
+use crate::task::waits::Wait;
 
 /// The tag of messages of a type. It is computed from the name of the type, so that programs built from the same source
 /// agree.
@@ -142,6 +145,28 @@ impl<M: Message> Mailbox<M> {
             Err(Refused::Empty) => Err(ReceiveTimeoutError::TimedOut),
             Err(refused) => Err(ReceiveTimeoutError::from_refused(refused)),
         }
+    }
+
+    /// Receives the oldest message; waits while there is none, as a future for [`block_on`](crate::task::block_on).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the message is not an `M`; it is lost then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no message is lost.
+    pub async fn receive_async(&self) -> Result<M, DecodeError> {
+        let mut wait = Wait::default();
+        poll_fn(|context| match self.take(0) {
+            Ok(decoded) => Poll::Ready(decoded),
+            Err(Refused::Empty) => {
+                wait.for_mail(self.tag, context.waker());
+                Poll::Pending
+            }
+            Err(refused) => unexpected(refused),
+        })
+        .await
     }
 
     fn take(&self, timeout_ns: u64) -> Result<Result<M, DecodeError>, Refused> {

@@ -1,4 +1,15 @@
-//! Tasks: computations that run in their own processes and return a result.
+//! Tasks: computations that run in their own processes and return a result; and futures, which run inside of a process.
+//!
+//! A [`Task`] is a process: isolated, preempted, and on any worker. The usual way to wait for something is to block, which costs
+//! others nothing. For code that consists of futures, [`block_on`] is an executor: it runs a future and the tasks of
+//! [`spawn_local`] in the calling process.
+
+mod executor;
+mod futures;
+pub(crate) mod waits;
+
+pub use executor::{LocalTask, block_on, spawn_local};
+pub use futures::{Either, Sleep, join, select, sleep, sleep_until, timeout};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

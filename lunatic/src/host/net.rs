@@ -116,6 +116,26 @@ pub(crate) fn write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
     check(code)
 }
 
+/// Writes without waiting.
+pub(crate) fn try_write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
+    // SAFETY: `from` is readable for its length.
+    check(unsafe { net::try_write(socket.id, socket.key, from.as_ptr(), from.len()) })
+}
+
+/// Reads without waiting.
+pub(crate) fn try_read(socket: RawHandle, to: &mut [u8]) -> io::Result<usize> {
+    // A time that has passed when the read has found nothing. 0 is not possible.
+    const AT_ONCE: u64 = 1;
+    let timeout = option(socket, codes::option::READ_TIMEOUT)?;
+    set_option(socket, codes::option::READ_TIMEOUT, AT_ONCE)?;
+    let read = read(socket, to);
+    set_option(socket, codes::option::READ_TIMEOUT, timeout)?;
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(io::ErrorKind::WouldBlock.into()),
+        read => read,
+    }
+}
+
 pub(crate) fn udp_bind(at: SocketAddr) -> io::Result<RawHandle> {
     let (at, mut out) = (SocketAddress::from(at), RawHandle::default());
     // SAFETY: `at` is readable and `out` writable, each for its type.

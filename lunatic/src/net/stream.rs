@@ -60,6 +60,71 @@ macro_rules! stream {
         $crate::net::stream::stream!($Stream, $Stream);
         $crate::net::stream::stream!($Stream, &$Stream);
 
+        impl $Stream {
+            /// Reads as [`Read::read`](std::io::Read::read) does, as a future for [`block_on`](crate::task::block_on). The
+            /// timeout of reads does not apply.
+            ///
+            /// # Errors
+            ///
+            /// As for [`Read::read`](std::io::Read::read).
+            ///
+            /// # Cancel safety
+            ///
+            /// If the future is dropped, no byte is lost.
+            pub async fn read_async(&self, to: &mut [u8]) -> std::io::Result<usize> {
+                let mut wait = $crate::task::waits::Wait::default();
+                std::future::poll_fn(|context| match $crate::host::net::try_read(self.0.raw(), to) {
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        wait.for_reading(self.0.raw(), context.waker());
+                        std::task::Poll::Pending
+                    }
+                    read => std::task::Poll::Ready(read),
+                })
+                .await
+            }
+
+            /// Writes as [`Write::write`](std::io::Write::write) does, as a future for [`block_on`](crate::task::block_on). The
+            /// timeout of writes does not apply.
+            ///
+            /// # Errors
+            ///
+            /// As for [`Write::write`](std::io::Write::write).
+            ///
+            /// # Cancel safety
+            ///
+            /// If the future is dropped, nothing was written, except with TLS, where the bytes may be sent.
+            pub async fn write_async(&self, from: &[u8]) -> std::io::Result<usize> {
+                let mut wait = $crate::task::waits::Wait::default();
+                std::future::poll_fn(|context| match $crate::host::net::try_write(self.0.raw(), from) {
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        wait.for_writing(self.0.raw(), context.waker());
+                        std::task::Poll::Pending
+                    }
+                    written => std::task::Poll::Ready(written),
+                })
+                .await
+            }
+
+            /// Writes all of `from`, as a future for [`block_on`](crate::task::block_on).
+            ///
+            /// # Errors
+            ///
+            /// As for [`Write::write_all`](std::io::Write::write_all).
+            ///
+            /// # Cancel safety
+            ///
+            /// If the future is dropped, a part may have been written.
+            pub async fn write_all_async(&self, mut from: &[u8]) -> std::io::Result<()> {
+                while !from.is_empty() {
+                    match self.write_async(from).await? {
+                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                        written => from = &from[written..],
+                    }
+                }
+                Ok(())
+            }
+        }
+
         impl std::fmt::Debug for $Stream {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, concat!(stringify!($Stream), "({})"), self.0)

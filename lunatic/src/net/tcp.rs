@@ -1,7 +1,9 @@
 //! TCP sockets.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use lunatic_sys::codes::{NO_TIMEOUT, option};
@@ -12,6 +14,7 @@ use super::socket::Socket;
 use super::stream::stream;
 use super::{Shutdown, SocketAddr, Target, ToSocketAddrs};
 use crate::host;
+use crate::task::waits::Wait;
 
 /// A TCP socket that accepts connections.
 ///
@@ -60,6 +63,27 @@ impl TcpListener {
     /// As for [`accept`](Self::accept); and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept_timeout(&self, timeout: Duration) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept_ns(host::timeout_ns(timeout))
+    }
+
+    /// Waits for a connection as [`accept`](Self::accept) does, as a future for [`block_on`](crate::task::block_on).
+    ///
+    /// # Errors
+    ///
+    /// As for [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no connection is lost.
+    pub async fn accept_async(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut wait = Wait::default();
+        poll_fn(|context| match self.accept_ns(0) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+                wait.for_reading(self.0.raw(), context.waker());
+                Poll::Pending
+            }
+            accepted => Poll::Ready(accepted),
+        })
+        .await
     }
 
     fn accept_ns(&self, timeout_ns: u64) -> io::Result<(TcpStream, SocketAddr)> {

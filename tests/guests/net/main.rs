@@ -1,5 +1,6 @@
 //! Sockets. All of it is on loopback.
 
+mod futures;
 mod handover;
 mod limits;
 mod tcp;
@@ -12,6 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use lunatic::net::TcpStream;
 use lunatic_test_guests::{listener, pair};
 
+use futures::*;
 use handover::*;
 use limits::*;
 use tcp::*;
@@ -38,6 +40,7 @@ lunatic_test_guests::scenarios![
     sockets_close_with_their_process,
     a_process_that_waits_for_a_socket_can_be_killed,
     several_accept_from_one_listener,
+    futures_wait_for_sockets_beside_other_things,
     connections_need_a_right,
     sockets_count_in_a_budget,
     sockets_are_limited,

@@ -54,6 +54,7 @@ crate::scenarios! {
     sockets_close_with_their_process => |program| run(program),
     a_process_that_waits_for_a_socket_can_be_killed => |program| run(program),
     several_accept_from_one_listener => |program| run(program),
+    futures_wait_for_sockets_beside_other_things => |program| run(program),
     connections_need_a_right => |program| {
         let ended = program.log_denials().net(rules(&["127.0.0.1", "bind:127.0.0.1"])).run().normal();
         for line in [
