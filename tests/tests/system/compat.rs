@@ -436,9 +436,9 @@ fn the_certificates_of_a_connection_have_a_longest_length_together() {
             (call $networking.tls_connect (i32.const 110) (i32.const 4) (i32.const 443) (i64.const -1) (i32.const 16)
                 (i32.const 57000) (i32.const 1024))
             (i32.const 1) (i32.const 1))
-        ;; It begins with "a config".
+        ;; It begins with "a TLS co".
         (call $error.to_string (i64.load (i32.const 16)) (i32.const 57000))
-        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6769_666e_6f63_2061) (i32.const 2))
+        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6f63_2053_4c54_2061) (i32.const 2))
         ;; So does the error for a server.
         (drop (memory.grow (i32.const 16)))
         (call $expect
@@ -446,7 +446,7 @@ fn the_certificates_of_a_connection_have_a_longest_length_together() {
                 (i32.const 16) (i32.const 0) (i32.const 1048570) (i32.const 0) (i32.const 10))
             (i32.const 1) (i32.const 3))
         (call $error.to_string (i64.load (i32.const 16)) (i32.const 57000))
-        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6769_666e_6f63_2061) (i32.const 4))"#;
+        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6f63_2053_4c54_2061) (i32.const 4))"#;
     let items = r#"(data (i32.const 400) "-----BEGIN CERTIFICATE-----") (data (i32.const 116) "\7f\00\00\01")"#;
     let rules = ["resolve:name", "bind:127.0.0.1"].map(|rule| rule.parse().unwrap());
     program(items, body).net(rules.into()).run().normal();
@@ -471,7 +471,7 @@ fn certificates_are_made_aside_and_of_short_texts() {
     let signs = "(drop (call $distributed.sign_node (i32.const 0) (i32.const 65537) (i32.const 0) (i32.const 0) \
                  (i32.const 0) (i32.const 0) (i32.const 16)))";
     traps("", signs, "at most 65536 bytes");
-    traps("", &signs.replace("65537", "20"), "no certificate in PEM");
+    traps("", &signs.replace("65537", "20"), "not a certificate in PEM");
 }
 
 /// Numbers are no handles: they reach those that belong to the same program, and nobody else.
