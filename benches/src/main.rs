@@ -7,6 +7,7 @@ mod child;
 mod components;
 mod growth;
 mod marks;
+mod oracle;
 mod programs;
 mod reserve;
 mod table;
@@ -48,6 +49,9 @@ struct Args {
     #[arg(long, value_name = "N", value_delimiter = ',', requires = "growth",
         default_values_t = [10_000, 100_000, 1_000_000, 3_000_000])]
     sizes: Vec<u64>,
+    /// Compares the events that processes get of a node that is lost and comes back with those on nodes of Erlang
+    #[arg(long, conflicts_with_all = ["works", "before", "workers_compare", "growth"])]
+    node_events: bool,
     /// Builds with the profile `dev`: to try out whether all works run, not to measure
     #[arg(long)]
     dev: bool,
@@ -86,6 +90,12 @@ fn default_works() -> Vec<String> {
         "tcp-churn:50000",
         "tcp-connections:10000",
         "tcp-broadcast:10000",
+        "node-call:50000",
+        "node-send:300000",
+        "node-pairs:300000",
+        "node-spawn:5000",
+        "node-frozen:2000",
+        "node-join:32",
     ]
     .map(String::from)
     .into()
@@ -103,7 +113,9 @@ fn main() -> Result<()> {
     let works: Vec<(&str, u64)> = texts.iter().map(|work| parse_work(work)).collect::<Result<_>>()?;
     let profile = if args.dev { Profile::Dev } else { Profile::Release };
     let programs = Programs::build(profile, args.before.as_deref())?;
-    if let Some(file) = &args.growth {
+    if args.node_events {
+        oracle::run(&programs)?;
+    } else if let Some(file) = &args.growth {
         growth::run(&programs, &args.sizes, args.rounds, file)?;
     } else if args.workers_compare {
         workers::run(&programs, &works, args.rounds)?;
@@ -195,7 +207,13 @@ mod tests {
             PathBuf::from("docs/growth.svg")
         );
         assert_eq!(parse("--growth a.svg --sizes 1,2").unwrap().sizes, [1, 2]);
-        for wrong in ["--growth --workers-compare", "--growth --works fib:1", "--sizes 5"] {
+        assert!(parse("--node-events --dev").unwrap().node_events);
+        for wrong in [
+            "--growth --workers-compare",
+            "--node-events --works fib:1",
+            "--growth --works fib:1",
+            "--sizes 5",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

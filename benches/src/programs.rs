@@ -37,6 +37,19 @@ const LOADS: [&str; 3] = ["tcp-echo", "tcp-churn", "tcp-connections"];
 /// The same, for chat servers.
 const CHATS: [&str; 1] = ["tcp-broadcast"];
 
+/// Works on several nodes: `nodes` starts them.
+const NODES: [&str; 6] = [
+    "node-call",
+    "node-send",
+    "node-pairs",
+    "node-spawn",
+    "node-frozen",
+    "node-join",
+];
+
+/// Not a work, but a scenario on several nodes, whose events are compared.
+pub(crate) const EVENTS: &str = "node-events";
+
 /// Works that watch the memory of the host.
 pub(crate) const WATCHED: [&str; 2] = ["churn", "gone"];
 
@@ -149,9 +162,9 @@ impl Programs {
 
         // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
         let ours = Checkout::build(&metadata, target, profile, &["echo", "chat_server"])?;
-        let loads = "build --package lunatic-benches --bin load --bin native";
+        let loads = "build --package lunatic-benches --bin load --bin nodes --bin native";
         run(cargo().args(loads.split_whitespace()).args(profile.flags()))?;
-        let [load, native] = ["load", "native"].map(|name| target.join(profile.folder()).join(name));
+        let [load, nodes, native] = ["load", "nodes", "native"].map(|name| target.join(profile.folder()).join(name));
         let mut all = ours.programs(&hello);
         if let Some(before) = before {
             let metadata = MetadataCommand::new().no_deps().current_dir(before).exec()?;
@@ -188,7 +201,22 @@ impl Programs {
             all.push(server("Lunatic", works, &ours.host, &args));
         }
 
-        let files = ["peer_bench.erl", "peer_works.erl", "peer_echo.erl", "peer_chat.erl"];
+        let on_nodes = |system, args: &[&str], works: &[&'static str]| peer(system, nodes.clone(), args, works);
+        let (host, bench) = (ours.host.to_string_lossy(), ours.bench.to_string_lossy());
+        all.push(on_nodes(
+            "Lunatic",
+            &["lunatic", &host, &bench],
+            &[&NODES[..], &[EVENTS]].concat(),
+        ));
+
+        let files = [
+            "peer_bench.erl",
+            "peer_works.erl",
+            "peer_echo.erl",
+            "peer_chat.erl",
+            "peer_nodes.erl",
+            "peer_events.erl",
+        ];
         let erlang = files.map(|file| root.join("benches/peers/erlang").join(file));
         match try_run(Command::new("erlc").arg("-o").arg(&folder).args(erlang))? {
             true => {
@@ -208,6 +236,11 @@ impl Programs {
                     all.push(server("Erlang", works, "erl".as_ref(), &serve));
                 }
                 all.push(peer("Erlang", "erl".into(), &args, &[&SHARED[..], &FAILURE].concat()));
+                all.push(on_nodes(
+                    "Erlang",
+                    &["erlang", &folder],
+                    &[&NODES[..], &[EVENTS]].concat(),
+                ));
                 let release = "io:format(\"Erlang/OTP ~s\", [erlang:system_info(otp_release)]), halt().";
                 peers.push(version("erl", &["-noshell", "-eval", release])?);
             }
@@ -270,6 +303,7 @@ impl Programs {
             }
             None => peers.push(components::MISSING.into()),
         }
+        all.push(on_nodes("TCP", &["tcp"], &["node-call"]));
         all.push(peer("native", native, &[], &["fib", "memory"]));
         Ok(Self { all, ours, peers })
     }

@@ -28,6 +28,13 @@
 //! | `sieve` | one number up to N, which a row of processes, one for each prime, sifts |
 //! | `selective` | one round trip while N messages of another type wait in the mailbox; 1,000 of them |
 //! | `broadcast` | one line received by one of N clients of a chat room; 20 lines of 64 bytes |
+//! | `node-call` | one round trip with a process of another node |
+//! | `node-send` | one message of 100 bytes to a process of another node; N from one process |
+//! | `node-pairs` | the same with 100 pairs of processes |
+//! | `node-spawn` | spawn a process on another node, which sends a message; its module is there |
+//! | `node-frozen` | one of N round trips with a node while another stands still, to which much is sent |
+//! | `node-join` | wait until each of N nodes is connected to all others |
+//! | `node-events` | nothing to measure: what a process is told of another node; a line for each event |
 //! | `fib` | the whole computation of the N-th Fibonacci number |
 //! | `memory` | the whole of sorting N numbers, counting them in a map and multiplying two matrices |
 
@@ -35,6 +42,8 @@ mod churn;
 mod compute;
 mod failure;
 mod mailboxes;
+mod node_events;
+mod nodes;
 mod savina;
 mod skynet;
 
@@ -86,6 +95,13 @@ fn main() {
         "sieve" => per_op(n, savina::sieve(n)),
         "selective" => per_op(mailboxes::ANSWERS, mailboxes::selective(n)),
         "broadcast" => per_op(n * mailboxes::LINES, mailboxes::broadcast(n)),
+        "node-call" => per_op(n, nodes::call(n)),
+        "node-send" => per_op(n, nodes::send(n, 1)),
+        "node-pairs" => per_op(n, nodes::pairs(n)),
+        "node-spawn" => per_op(n, nodes::spawn(n)),
+        "node-frozen" => nodes::frozen(n),
+        "node-join" => per_op(1, timed(|| nodes::join(n))),
+        "node-events" => per_op(1, timed(node_events::run)),
         "fib" => per_op(1, timed(|| black_box(compute::fib(black_box(n))))),
         "memory" => per_op(1, timed(|| black_box(compute::memory(n)))),
         _ => usage(),
@@ -96,7 +112,8 @@ fn main() {
 fn usage() -> ! {
     eprintln!(
         "usage: bench spawn|spawn-parallel|pingpong|ring|fanin|idle|churn|gone|call|kill|timers|supervise|fair|send|skynet|\
-         fork-join|big|bank|philosophers|sieve|selective|broadcast|fib|memory N [CORES|PARENTS|wait], numbers above 0"
+         fork-join|big|bank|philosophers|sieve|selective|broadcast|node-call|node-send|node-pairs|node-spawn|node-frozen|node-join|\
+         node-events|fib|memory N [CORES|PARENTS|wait], numbers above 0"
     );
     std::process::exit(2)
 }

@@ -33,7 +33,9 @@ lunatic_test_guests::scenarios![
     channels_of_a_lost_node_are_closed,
     attributes_of_nodes,
     a_child_elsewhere_works_for_the_request_of_its_parent,
+    a_call_takes_no_longer_than_its_timeout,
     nodes_are_listed,
+    who_asks_a_node_that_stands_still_sends_it_little,
     three_nodes_of_one_process,
     without_a_cluster,
 ];
@@ -681,6 +683,71 @@ fn a_child_elsewhere_works_for_the_request_of_its_parent() {
         assert_eq!(texts.receive(), context.as_ref().map(|context| context.to_text()));
         // Its message brings the context back.
         assert_eq!(trace::current(), context);
+    }
+    println!("ok");
+}
+
+fn a_call_takes_no_longer_than_its_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(6);
+    let [b, _] = others();
+    let server = Address::<Request>::of(Process::builder().node(b).spawn(serve).unwrap());
+    assert_eq!(server.call(|reply| Request::Add(1, 2, reply)), Ok(3));
+    println!("stop b");
+    // More than may wait for a node, so the request waits as well.
+    let fillers: Vec<_> = (0..40)
+        .map(|_| {
+            let filler = Process::spawn_with(server, |server: Address<Request>| {
+                server.call(|reply| Request::Long(vec![1; 100_000], reply)).unwrap();
+            });
+            filler.unwrap()
+        })
+        .collect();
+    // They have filled the queue meanwhile.
+    let short = Duration::from_millis(500);
+    assert_eq!(server.call_timeout(Request::Wait, short), Err(CallError::TimedOut));
+    // After more than half of the time, there is room.
+    Process::spawn(|| {
+        sleep(Duration::from_secs(4));
+        println!("go on b");
+    })
+    .unwrap();
+    let start = Instant::now();
+    assert_eq!(server.call_timeout(Request::Wait, TIMEOUT), Err(CallError::TimedOut));
+    let took = start.elapsed();
+    assert!(took >= TIMEOUT && took < TIMEOUT + Duration::from_secs(3), "{took:?}");
+    fillers
+        .into_iter()
+        .for_each(|filler| assert!(filler.join().is_orderly()));
+    println!("ok");
+}
+
+/// Each of these sends a signal if there is room, and withdraws it at once.
+fn who_asks_a_node_that_stands_still_sends_it_little() {
+    let b = eventually("it comes", || Node::named("b"));
+    let monitor = Node::monitor();
+    let servers = [0, 1].map(|_| Address::<Request>::of(Process::builder().node(b).spawn(serve).unwrap()));
+    for server in servers {
+        assert_eq!(server.call(|reply| Request::Add(1, 2, reply)), Ok(3));
+    }
+    println!("stop b");
+    let start = Instant::now();
+    for round in 0..40_000 {
+        // The node would be lost for its silence after 8 seconds.
+        if start.elapsed() > Duration::from_secs(4) {
+            break;
+        }
+        let server = servers[round % 2];
+        assert!(server.process().join_timeout(Duration::ZERO).is_err());
+        assert_eq!(
+            server.call_timeout(Request::Wait, Duration::ZERO),
+            Err(CallError::TimedOut)
+        );
+    }
+    println!("look");
+    // It has not been lost for that.
+    assert_eq!(servers[0].call_timeout(|reply| Request::Add(1, 2, reply), LONG), Ok(3));
+    while let Some(event) = monitor.receive_timeout(Duration::ZERO) {
+        assert!(matches!(event, NodeEvent::Up { .. }), "{event:?}");
     }
     println!("ok");
 }

@@ -161,11 +161,17 @@ pub fn handler(is_program: bool) -> Vec<u8> {
         true => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         false => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
     };
+    with_adapter(&guests::bytes("handler", Profile::Debug), adapter)
+}
+
+/// The bytes of the component of the program `orphan` in `tests/guests/components`, which handles HTTP requests and imports
+/// functions of `lunatic:process`.
+pub fn orphan() -> Vec<u8> {
     let (resolve, world) = world_of_lunatic("imports");
-    let mut module = guests::bytes("handler", Profile::Debug).to_vec();
+    let mut module = guests::bytes("orphan", Profile::Debug).to_vec();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .unwrap_or_else(|error| panic!("the module cannot be in the world: {error:#}"));
-    with_adapter(&module, adapter)
+    with_adapter(&module, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
 }
 
 /// A scenario of [`guest`], to be run on the shared host.

@@ -62,7 +62,6 @@ impl Guest for Handler {
                 trailers(place);
                 continues(path);
             }
-            "/parent" => answer(place, 200, &[], if has_parent() { "some\n" } else { "none\n" }),
             "/pours" => pours(place),
             "/sends" => answer(place, 200, &[], &sent()),
             "/fetches" => answer(place, 200, &[], &requests::fetch(query)),
@@ -83,18 +82,6 @@ impl Guest for Handler {
 fn continues(path: &str) {
     sleep(Duration::from_millis(200));
     eprintln!("{path} has continued");
-}
-
-/// Whether `lunatic:process` tells the handler a parent.
-fn has_parent() -> bool {
-    #[link(wasm_import_module = "lunatic:process/process@0.1.0")]
-    unsafe extern "C" {
-        fn parent(out: *mut [u32; 2]);
-    }
-    let mut out = [0; 2];
-    // SAFETY: the result is an option of a handle: a byte that says whether there is one, and the handle.
-    unsafe { parent(&mut out) };
-    out[0] & 0xff != 0
 }
 
 fn traps() {

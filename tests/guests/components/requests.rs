@@ -104,10 +104,12 @@ pub(super) fn post_half(url: &str) {
     let request = request(url, &[]);
     request.set_method(&Method::Post).unwrap();
     let body = request.body().unwrap();
-    let _answer = outgoing_handler::handle(request, None).unwrap();
+    let answer = outgoing_handler::handle(request, None).unwrap();
     let mut out = body.write().unwrap();
     out.write_all(b"half of it").unwrap();
     out.flush().unwrap();
+    // The other server answers as soon as it has the head.
+    answer.subscribe().block();
     panic!("in the middle of a request");
 }
 

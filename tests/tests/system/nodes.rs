@@ -131,7 +131,7 @@ macro_rules! on_three_nodes {
 
         #[test]
         fn every_scenario_of_nodes_has_a_test() {
-            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "nodes_are_listed", "three_nodes_of_one_process", "without_a_cluster"]);
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "nodes_are_listed", "who_asks_a_node_that_stands_still_sends_it_little", "three_nodes_of_one_process", "without_a_cluster"]);
         }
     };
 }
@@ -153,6 +153,7 @@ on_three_nodes![
     channels_of_a_lost_node_are_closed,
     attributes_of_nodes,
     a_child_elsewhere_works_for_the_request_of_its_parent,
+    a_call_takes_no_longer_than_its_timeout,
 ];
 
 #[test]
@@ -179,6 +180,35 @@ fn nodes_are_listed() {
         );
         b.host.kill().unwrap();
     }
+    assert_eq!(a.host.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn who_asks_a_node_that_stands_still_sends_it_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
+    let b = Node::start("b", &[], &[]);
+    let (guest, admin) = (path("nodes", Profile::Release), format!("--admin={socket}"));
+    let scenario = "who_asks_a_node_that_stands_still_sends_it_little";
+    let mut a = Node::start("a", &[&b.address], &[&*admin, guest.to_str().unwrap(), scenario]);
+    let mut last = String::new();
+    for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
+        last = line.unwrap();
+        match &*last {
+            "stop b" => b.signal("STOP"),
+            "look" => {
+                let status = ["cluster", "status", "--json", "--at", &socket];
+                let status: serde_json::Value = serde_json::from_str(&lunatic(status).run().code(0).stdout).unwrap();
+                let nodes = status["nodes"].as_array().unwrap();
+                let queued = nodes.iter().find(|node| node["name"] == "b").unwrap()["queued_bytes"].as_u64();
+                // Without a limit it would be some 15 MiB.
+                assert!(queued.unwrap() < 3 << 20, "{status}");
+                b.signal("CONT");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(last, "ok");
     assert_eq!(a.host.wait().unwrap().code(), Some(0));
 }
 

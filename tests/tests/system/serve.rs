@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use lunatic_tests::components::{command, handler};
+use lunatic_tests::components::{command, handler, orphan};
 use lunatic_tests::host::PATIENCE;
 use lunatic_tests::programs::{Finished, lunatic};
 use lunatic_tests::serving::Serving;
@@ -224,7 +224,9 @@ fn a_handler_continues_after_the_end_of_its_answer() {
 /// With a handle of the main process, it could kill the server.
 #[test]
 fn a_handler_has_no_parent() {
-    get(&serving(&[]), "/parent").check(200, "none\n");
+    let orphan = written("orphan.wasm", &orphan());
+    let serving = Serving::start(lunatic(["serve", "--addr", "127.0.0.1:0", &orphan]));
+    assert_eq!(get(&serving, "/").status, 204);
 }
 
 #[test]

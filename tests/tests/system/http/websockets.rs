@@ -148,7 +148,7 @@ fn a_split_websocket_whose_mail_has_no_room_ends_with_a_reason() {
     // Nothing is read of what comes back, until the server's process cannot go on and its mailbox is full.
     while stream.write_all(&many).is_ok() {}
     is_well(&server);
-    server.reports("a split WebSocket cannot mail what it has received");
+    server.reports("a split WebSocket cannot send a received message to the mailbox");
 }
 
 /// The answer of a peer that sends many pings before it agrees is read, too.
