@@ -1,9 +1,10 @@
 //! Futures in a process, from the inside: run with `cargo lunatic test`.
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn, ready};
+use std::future::{Future as _, pending, poll_fn, ready};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use lunatic::channel::ReceiveError;
@@ -237,7 +238,7 @@ fn an_executor_does_not_run_inside_of_itself() {
 #[lunatic::test]
 #[should_panic(expected = "outside of `lunatic::task::block_on`")]
 fn a_future_of_lunatic_needs_the_executor() {
-    futures_lite::future::block_on(sleep(HOUR));
+    let _ = pin!(sleep(HOUR)).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 #[lunatic::test]
