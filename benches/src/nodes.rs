@@ -1,5 +1,5 @@
-//! Works on several nodes: `nodes lunatic HOST GUEST WORK N` and `nodes erlang FOLDER WORK N` start the nodes of a work,
-//! wait until the program on the node `a` has ended, and print its line of JSON. `nodes tcp WORK N` is a round trip
+//! Works on several nodes: `bench-nodes lunatic HOST GUEST WORK N` and `bench-nodes erlang FOLDER WORK N` start the nodes of a work,
+//! wait until the program on the node `a` has ended, and print its line of JSON. `bench-nodes tcp WORK N` is a round trip
 //! between two threads by TCP, for comparison.
 //!
 //! When the program prints `stop b` or `go on b`, the node `b` is stopped or continued. Lines that begin with `event` are
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-const USAGE: &str = "usage: nodes lunatic HOST GUEST|erlang FOLDER|tcp WORK N";
+const USAGE: &str = "usage: bench-nodes lunatic HOST GUEST|erlang FOLDER|tcp WORK N";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();

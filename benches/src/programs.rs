@@ -162,9 +162,10 @@ impl Programs {
 
         // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
         let ours = Checkout::build(&metadata, target, profile, &["echo", "chat_server"])?;
-        let loads = "build --package lunatic-benches --bin load --bin nodes --bin native";
+        let loads = "build --package lunatic-benches --bin load --bin bench-nodes --bin native";
         run(cargo().args(loads.split_whitespace()).args(profile.flags()))?;
-        let [load, nodes, native] = ["load", "nodes", "native"].map(|name| target.join(profile.folder()).join(name));
+        let [load, nodes, native] =
+            ["load", "bench-nodes", "native"].map(|name| target.join(profile.folder()).join(name));
         let mut all = ours.programs(&hello);
         if let Some(before) = before {
             let metadata = MetadataCommand::new().no_deps().current_dir(before).exec()?;
