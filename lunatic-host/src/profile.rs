@@ -4,7 +4,7 @@
 //! profiles, this only checks a flag. Names and lines are looked up at the end, by the thread that has asked.
 //!
 //! If the time slice has ended in a call of a host function, that has been noted (`note_call`), and the sample, which is
-//! taken at the next place where the code can be interrupted, has the function as innermost frame. On request, the thread that has asked samples processes that wait ([`waits`]).
+//! taken at the next place where the code can be interrupted, has the function as innermost frame. On request, the thread that has asked samples processes that wait (`waits`).
 
 mod counts;
 mod folded;

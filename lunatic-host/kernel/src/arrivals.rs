@@ -1,12 +1,12 @@
 //! When the messages of a queue arrived, without a time for each of them.
 //!
-//! A queue keeps up to [`MARKS_MAX`] *marks*: the number of a message, and when it arrived. The oldest message arrived
+//! A queue keeps up to `MARKS_MAX` *marks*: the number of a message, and when it arrived. The oldest message arrived
 //! between the mark before it and the mark after it, so its age is known up to the distance of two marks. Marks become
 //! rarer as the queue's messages become older, so that this error is at most a sixth of the age while messages come and
 //! go evenly. A queue whose messages have all arrived in the same millisecond has one mark, and allocates nothing.
 
 /// A time, in milliseconds since the kernel was made. Read from a clock that is only as exact as a time slice
-/// ([`coarse`](crate::coarse)).
+/// (`coarse.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment(pub(crate) u64);
 

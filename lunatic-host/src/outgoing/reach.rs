@@ -18,7 +18,7 @@ use crate::wasm::{Kernel, Process};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Address(SocketAddr),
-    /// The name of a host, in its [normal](normal) form, and a port.
+    /// The name of a host, in its [normal] form, and a port.
     Name(String, u16),
 }
 
