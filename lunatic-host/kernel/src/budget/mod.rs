@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg_attr(loom, expect(unused_imports, reason = "the models use some of them"))]
 pub use self::purse::{Account, Payer, Purse, Receipt};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
