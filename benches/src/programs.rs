@@ -64,7 +64,7 @@ pub(crate) enum Output {
     Server(Announcement),
 }
 
-/// How a server tells its address, and what is asked of it.
+/// Where a server prints its address, and which path is requested.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// Not on standard output.
